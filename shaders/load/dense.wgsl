@@ -1,0 +1,27 @@
+// Operand of a contraction that lies in memory as it is: value (batch, outer, k) at a stride for each. Transposed
+// operands swap two strides, broadcast batch dimensions have stride 0.
+struct Params {
+    offset: u32,
+    batch_0: u32,
+    batch_1: u32,
+    batch_2: u32,
+    outer_stride: u32,
+    k_stride: u32,
+}
+
+@group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
+
+struct State {
+    base: u32,
+}
+
+// Fixes the batch entry and the row (or column).
+fn begin(batch: vec3<u32>, outer: u32) -> State {
+    let entry = dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
+    return State(params.offset + entry + outer * params.outer_stride);
+}
+
+// The value at k, which is in range.
+fn load(state: State, k: u32) -> f32 {
+    return f32(data[state.base + k * params.k_stride]);
+}

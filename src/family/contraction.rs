@@ -1,0 +1,413 @@
+//! Contractions: matrix products and everything that is one in disguise.
+
+use std::ops::Range;
+
+use crate::compose::{ShaderFile, Value, shader};
+use crate::error::Result;
+use crate::layout::DType;
+use crate::op::activation::Activation;
+use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
+use crate::problem::{Built, Candidate, Operands};
+use crate::profile::{Class, DeviceProfile};
+use crate::split::{Cut, Divisible, Region, split};
+
+const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
+const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
+const DENSE: ShaderFile = shader!("load/dense.wgsl");
+const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
+const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
+const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
+const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
+const GRID: ShaderFile = shader!("common/grid.wgsl");
+
+/// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j])`.
+///
+/// Strides count elements. Batch dimensions are listed outermost first; an operand that broadcasts one has stride 0 there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contraction {
+    /// Sizes of the batch dimensions.
+    pub batch: Vec<usize>,
+    /// Rows of the output.
+    pub m: usize,
+    /// Columns of the output.
+    pub n: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// The left operand: rows by k.
+    pub a: Operand,
+    /// The right operand: columns by k.
+    pub b: Operand,
+    /// Where results go.
+    pub out: Target,
+    /// Factor of the sum.
+    pub alpha: f32,
+    /// The addend with its factor beta.
+    pub addend: Option<Addend>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+/// An operand of a contraction: an input and how its values are found in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operand {
+    /// The number of the input.
+    pub input: usize,
+    /// Its element type.
+    pub dtype: DType,
+    /// How (batch, outer, k) becomes an address; outer is a row of a or a column of b.
+    pub addressing: Addressing,
+}
+
+/// How an operand's values are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Addressing {
+    /// At a stride for each index.
+    Dense {
+        /// Strides of the batch dimensions.
+        batch: Vec<usize>,
+        /// Stride of the row (of a) or column (of b).
+        outer: usize,
+        /// Stride of k.
+        k: usize,
+    },
+}
+
+/// Where a contraction's results go: always output 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Element type.
+    pub dtype: DType,
+    /// Strides of the batch dimensions.
+    pub batch: Vec<usize>,
+    /// Stride of a row.
+    pub row: usize,
+    /// `Some((inner, stride))`: a column is a pair, `column % inner` at stride 1 and `column / inner` at this stride.
+    pub columns: Option<(usize, usize)>,
+}
+
+/// The addend of a contraction's epilogue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addend {
+    /// The number of the input.
+    pub input: usize,
+    /// Its element type.
+    pub dtype: DType,
+    /// Strides of the batch dimensions.
+    pub batch: Vec<usize>,
+    /// Stride of a row; 0 for a bias of columns.
+    pub row: usize,
+    /// Stride of a column; 0 for a bias of rows.
+    pub column: usize,
+    /// Its factor.
+    pub beta: f32,
+}
+
+/// A body with its tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Which body.
+    pub body: Body,
+    /// Invocations of a workgroup along columns (x) and rows (y).
+    pub lanes: (u32, u32),
+    /// Rows and columns that an invocation computes.
+    pub per_lane: (u32, u32),
+    /// Values of k staged at once; 1 where nothing is staged.
+    pub step: u32,
+}
+
+/// The bodies of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// Panels staged in workgroup memory.
+    Tiled,
+    /// Register tile fed from memory.
+    Direct,
+}
+
+impl Variant {
+    /// Rows and columns of a workgroup's tile.
+    pub const fn tile(&self) -> (usize, usize) {
+        ((self.lanes.1 * self.per_lane.0) as usize, (self.lanes.0 * self.per_lane.1) as usize)
+    }
+
+    /// `contraction/tiled 64x64x16`
+    pub fn name(&self) -> String {
+        let (m, n) = self.tile();
+        match self.body {
+            Body::Tiled => format!("contraction/tiled {m}x{n}x{}", self.step),
+            Body::Direct => format!("contraction/direct {m}x{n}"),
+        }
+    }
+}
+
+const fn tiled(per_lane: u32) -> Variant {
+    Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16 }
+}
+
+/// The variant that runs within WebGPU's default limits on every device.
+pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1 };
+
+/// The candidates for a problem on a device, best first.
+pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
+    let Contraction { m, n, k, .. } = *problem;
+    let candidate = |variant: Variant, why: String| Candidate { name: variant.name(), variant, why };
+    let mut list = Vec::new();
+    if profile.class == Class::Cpu {
+        // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
+        // more: at 512^3 the register tile ran 9.5 GFLOP/s a core, the 64x64 staged tile 1.8, the 16x16 one 0.24. A
+        // workgroup of 8 lanes is one subgroup there. The tile shrinks with the problem, since lanes outside still run.
+        let rows = if m <= 1 { 1 } else if m <= 4 { 4 } else { 8 };
+        let columns = if n <= 8 { 1 } else if n <= 32 { 4 } else { 8 };
+        let variant = Variant { body: Body::Direct, lanes: (8, 1), per_lane: (rows, columns), step: 1 };
+        list.push(candidate(variant, format!("class Cpu: workgroup memory is ordinary memory there; m={m}, n={n}")));
+    }
+    // Staged tiles, largest first: a tile twice as wide does half the loads per multiply-add, but a problem smaller than
+    // a tile leaves lanes idle, so a tile is taken only when the problem fills more than half of its rows and columns.
+    // The others follow in the order of their waste, so that every one stands in the list.
+    let waste = |variant: &Variant| {
+        let (tile_m, tile_n) = variant.tile();
+        (m.next_multiple_of(tile_m) * n.next_multiple_of(tile_n)) as f64 / (m.max(1) * n.max(1)) as f64
+    };
+    let mut staged = [tiled(4), tiled(2), tiled(1)];
+    // Loads per multiply-add are 1/per_lane for each operand: weigh the waste by them, at a fixed share for the rest.
+    staged.sort_by(|x, y| {
+        let cost = |v: &Variant| waste(v) * (1.0 + 2.0 / f64::from(v.per_lane.0));
+        cost(x).total_cmp(&cost(y))
+    });
+    for variant in staged {
+        let why = format!("m={m}, n={n}, k={k}: {:.2} of the tiles' lanes do work", 1.0 / waste(&variant));
+        list.push(candidate(variant, why));
+    }
+    list.push(candidate(BASELINE, "runs within any limits".into()));
+    list
+}
+
+/// The dispatches of a variant.
+pub(crate) fn build(problem: &Contraction, variant: &Variant, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Built> {
+    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
+    let mut sizes = problem.batch.clone();
+    sizes.extend([problem.m, problem.n, problem.k]);
+    let mut dispatches = Vec::new();
+    for whole in entries(&sizes, problem.batch.len().saturating_sub(3)) {
+        for region in split(&pieces, whole, profile)? {
+            dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
+        }
+    }
+    Ok(Built::scalar(dispatches))
+}
+
+/// The index space with its first `outer` dimensions taken apart: kernels count three batch dimensions.
+fn entries(sizes: &[usize], outer: usize) -> Vec<Region> {
+    let mut regions = vec![Region::whole(sizes)];
+    for dim in 0..outer {
+        regions = regions
+            .into_iter()
+            .flat_map(|region| {
+                (0..sizes[dim]).map(move |i| {
+                    let mut one = region.clone();
+                    one.0[dim] = i..i + 1;
+                    one
+                })
+            })
+            .collect();
+    }
+    regions
+}
+
+/// A contraction as splitting sees it: dimensions are the batch dimensions, then m, n, k.
+struct Pieces<'a> {
+    op: &'static str,
+    problem: &'a Contraction,
+    tile: (usize, usize),
+    step: usize,
+}
+
+/// The smallest range that holds the addresses of an index box, in elements.
+fn reach(parts: impl IntoIterator<Item = (Range<usize>, usize)>) -> Range<u64> {
+    let (mut start, mut end) = (0u64, 1u64);
+    for (range, stride) in parts {
+        if range.is_empty() {
+            return start..start;
+        }
+        start += range.start as u64 * stride as u64;
+        end += (range.end - 1) as u64 * stride as u64;
+    }
+    start..end
+}
+
+fn bytes(range: Range<u64>, dtype: DType) -> Range<u64> {
+    range.start * dtype.size()..range.end * dtype.size()
+}
+
+impl Pieces<'_> {
+    fn dims(&self) -> (usize, usize, usize) {
+        let batch = self.problem.batch.len();
+        (batch, batch + 1, batch + 2)
+    }
+
+    /// The elements of an operand that a region reads; `outer` is its dimension beside k.
+    fn operand(&self, operand: &Operand, region: &Region, outer_dim: usize) -> Range<u64> {
+        let (.., k_dim) = self.dims();
+        match &operand.addressing {
+            Addressing::Dense { batch, outer, k } => reach(
+                (region.0.iter().cloned().zip(batch.iter().copied()))
+                    .chain([(region.0[outer_dim].clone(), *outer), (region.0[k_dim].clone(), *k)]),
+            ),
+        }
+    }
+
+    fn target(&self, region: &Region) -> Range<u64> {
+        let (m, n, _) = self.dims();
+        let Target { batch, row, columns, .. } = &self.problem.out;
+        let rows = (region.0[m].clone(), *row);
+        let entries = region.0.iter().cloned().zip(batch.iter().copied());
+        match columns {
+            None => reach(entries.chain([rows, (region.0[n].clone(), 1)])),
+            Some((inner, stride)) => {
+                // Whole outer columns (images): the kernel is told where in the first one it starts.
+                let outer = region.0[n].start / inner..region.0[n].end.div_ceil(*inner);
+                reach(entries.chain([rows, (outer, *stride), (0..*inner, 1)]))
+            }
+        }
+    }
+
+    fn addend(&self, addend: &Addend, region: &Region) -> Range<u64> {
+        let (m, n, _) = self.dims();
+        let entries = region.0.iter().cloned().zip(addend.batch.iter().copied());
+        reach(entries.chain([(region.0[m].clone(), addend.row), (region.0[n].clone(), addend.column)]))
+    }
+}
+
+impl Divisible for Pieces<'_> {
+    fn op(&self) -> &'static str {
+        self.op
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        let (m, n, k) = self.dims();
+        let mut cuts: Vec<Cut> = (0..m).map(|dim| Cut { dim, grain: 1, free: true }).collect();
+        cuts.push(Cut { dim: m, grain: self.tile.0, free: true });
+        cuts.push(Cut { dim: n, grain: self.tile.1, free: true });
+        // Cutting k makes every piece but the first read the output again.
+        cuts.push(Cut { dim: k, grain: self.step, free: false });
+        cuts
+    }
+
+    fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
+        let (m, n, _) = self.dims();
+        let Contraction { a, b, out, addend, .. } = self.problem;
+        let mut spans = vec![
+            (Slot::Input(a.input), bytes(self.operand(a, region, m), a.dtype)),
+            (Slot::Input(b.input), bytes(self.operand(b, region, n), b.dtype)),
+            (Slot::Output(0), bytes(self.target(region), out.dtype)),
+        ];
+        spans.extend(addend.iter().map(|add| (Slot::Input(add.input), bytes(self.addend(add, region), add.dtype))));
+        spans
+    }
+
+    fn flops(&self, region: &Region) -> f64 {
+        2.0 * region.0.iter().map(|range| range.len() as f64).product::<f64>()
+    }
+}
+
+/// The strides of the last three batch dimensions: those that a kernel counts.
+fn inner<T: Copy + Default>(batch: &[T]) -> [T; 3] {
+    let mut last = [T::default(); 3];
+    let n = batch.len().min(3);
+    last[3 - n..].copy_from_slice(&batch[batch.len() - n..]);
+    last
+}
+
+fn dispatch(pieces: &Pieces<'_>, variant: &Variant, region: &Region, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Dispatch> {
+    let problem = pieces.problem;
+    let (m_dim, n_dim, k_dim) = pieces.dims();
+    let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
+    let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
+    let mut assembly = Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
+
+    assembly.common(GRID).common(ACTIVATION);
+    for (name, value) in [
+        ("WG_X", variant.lanes.0),
+        ("WG_Y", variant.lanes.1),
+        ("ROWS", variant.per_lane.0),
+        ("COLUMNS", variant.per_lane.1),
+        ("STEP", variant.step),
+        ("ACTIVATION", problem.activation.code()),
+    ] {
+        assembly.constant("", name, Value::U32(value));
+    }
+    assembly.constant("", "ACTIVATION_SLOPE", Value::F32(problem.activation.slope().to_bits()));
+    assembly.size("", "m", m)?.size("", "n", n)?.size("", "k", k)?;
+    let counted = inner(&batch).map(|size| size.max(1));
+    assembly.size("", "batch_1", counted[1])?.size("", "batch_2", counted[2])?;
+
+    let mut bytes_moved = 0;
+    for (hook, operand, dim) in [("a", &problem.a, m_dim), ("b", &problem.b, n_dim)] {
+        let range = bytes(pieces.operand(operand, region, dim), operand.dtype);
+        bytes_moved += range.end - range.start;
+        bind_operand(&mut assembly, hook, operand, range)?;
+    }
+
+    let range = bytes(pieces.target(region), problem.out.dtype);
+    bytes_moved += range.end - range.start;
+    assembly.fragment("out", LINEAR);
+    assembly.bind("out", Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() });
+    assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
+    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
+    assembly.constant("out", "FIRST", Value::Bool(region.0[k_dim].start == 0));
+    assembly.constant("out", "LAST", Value::Bool(region.0[k_dim].end == problem.k));
+    batch_strides(&mut assembly, "out", &problem.out.batch)?;
+    let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
+    assembly.size("out", "row_stride", problem.out.row)?;
+    assembly.size("out", "column_first", region.0[n_dim].start % column_inner)?;
+    assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
+    assembly.param("out", "alpha", Param::F32(problem.alpha));
+
+    if let Some(addend) = &problem.addend {
+        let range = bytes(pieces.addend(addend, region), addend.dtype);
+        bytes_moved += range.end - range.start;
+        assembly.fragment("addend", ADDEND);
+        assembly.constant("addend", "Elem", Value::Type(wgsl(addend.dtype)));
+        assembly.bind("addend", read(addend.input, range, addend.dtype));
+        batch_strides(&mut assembly, "addend", &addend.batch)?;
+        assembly.size("addend", "row_stride", addend.row)?.size("addend", "column_stride", addend.column)?;
+        assembly.param("addend", "beta", Param::F32(addend.beta));
+    } else {
+        assembly.fragment("addend", NO_ADDEND);
+    }
+
+    let (tile_m, tile_n) = variant.tile();
+    let workgroups = batch.iter().product::<usize>() as u64 * (m.div_ceil(tile_m) as u64) * (n.div_ceil(tile_n) as u64);
+    assembly.dispatch(profile, workgroups, Work { flops: pieces.flops(region), bytes: bytes_moved as f64 })
+}
+
+/// Fills an operand's hook with the loader of its addressing.
+fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, range: Range<u64>) -> Result<()> {
+    assembly.bind(hook, read(operand.input, range, operand.dtype));
+    assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
+    match &operand.addressing {
+        Addressing::Dense { batch, outer, k } => {
+            assembly.fragment(hook, DENSE);
+            // Invocations that stage neighbours should read neighbours: along k where k lies densest.
+            assembly.constant(hook, "K_FASTEST", Value::Bool(k < outer));
+            batch_strides(assembly, hook, batch)?;
+            assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(input: usize, range: Range<u64>, dtype: DType) -> Binding {
+    Binding { slot: Slot::Input(input), range, access: Access::Read, element: dtype.size() }
+}
+
+fn batch_strides(assembly: &mut Assembly, hook: &str, batch: &[usize]) -> Result<()> {
+    let [s0, s1, s2] = inner(batch);
+    assembly.size(hook, "batch_0", s0)?.size(hook, "batch_1", s1)?.size(hook, "batch_2", s2)?;
+    Ok(())
+}
+
+/// The WGSL type of a storage element; ops let no other through.
+fn wgsl(dtype: DType) -> &'static str {
+    dtype.wgsl().unwrap_or("f32")
+}

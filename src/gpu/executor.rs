@@ -1,0 +1,504 @@
+//! The wgpu executor: binds plans to memory, records their dispatches, submits them, reads results back.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::compose::ParamSpace;
+use crate::error::{Error, Result};
+use crate::gpu::bind::Window;
+use crate::gpu::memory::{Memory, POISON_BYTES, Storage};
+use crate::gpu::pipelines::{Kernel, Kernels};
+use crate::gpu::timing::{Label, Queries, Timings};
+use crate::plan::{Access, Dispatch, Param, Plan, Slot};
+use crate::profile::DeviceProfile;
+use crate::tensor::AnyTensor;
+
+/// A dispatch bound to memory, ready to be encoded into any pass.
+pub(crate) struct Step {
+    kernel: Arc<Kernel>,
+    group: wgpu::BindGroup,
+    params: Vec<u32>,
+    grid: [u32; 3],
+    label: Label,
+    flops: f64,
+}
+
+impl Step {
+    /// Encodes the dispatch. It sets the pass's pipeline, group 0 and immediates, nothing else.
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.kernel.pipeline);
+        pass.set_bind_group(0, &self.group, &[]);
+        if self.kernel.params == ParamSpace::Immediate && !self.params.is_empty() {
+            pass.set_immediates(0, bytemuck::cast_slice(&self.params));
+        }
+        let [x, y, z] = self.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// Something recorded and not yet submitted.
+enum Command {
+    Dispatch(Step),
+    Copy { from: wgpu::Buffer, from_offset: u64, to: wgpu::Buffer, to_offset: u64, bytes: u64 },
+}
+
+#[derive(Default)]
+struct Recorder {
+    commands: Vec<Command>,
+    /// What the commands use: held until they are submitted.
+    held: Vec<Arc<Storage>>,
+    flops: f64,
+    dispatches: usize,
+    /// While timing: the queries of what was submitted.
+    timing: Option<Vec<Queries>>,
+}
+
+/// Dispatches of one submission at the most: enough to hide the cost of submitting, few enough to keep the GPU fed while
+/// the rest is still being recorded.
+const SUBMIT_EVERY: usize = 256;
+
+pub(crate) struct WgpuExecutor {
+    pub memory: Arc<Memory>,
+    kernels: Kernels,
+    pipeline_cache: Option<wgpu::PipelineCache>,
+    uniforms: Mutex<HashMap<Vec<u32>, wgpu::Buffer>>,
+    recorder: Mutex<Recorder>,
+    /// On a device of our own the recorder submits by itself at the work budget; on a host's it waits to be told.
+    owned: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Operands of one run of a plan.
+pub(crate) struct Operands<'a> {
+    pub inputs: &'a [&'a AnyTensor],
+    pub outputs: &'a [&'a AnyTensor],
+}
+
+impl WgpuExecutor {
+    pub fn new(memory: Arc<Memory>, pipeline_cache: Option<wgpu::PipelineCache>, owned: bool) -> Self {
+        WgpuExecutor {
+            memory,
+            kernels: Kernels::default(),
+            pipeline_cache,
+            uniforms: Mutex::default(),
+            recorder: Mutex::default(),
+            owned,
+        }
+    }
+
+    /// Storage for so many bytes; reused buffers are poisoned, unless the caller is about to overwrite all of it.
+    pub fn allocate(&self, bytes: u64, overwritten: bool) -> Result<Arc<Storage>> {
+        let (storage, poison) = self.memory.acquire(bytes)?;
+        if let Some(poison) = poison.filter(|_| !overwritten) {
+            let mut recorder = lock(&self.recorder);
+            for offset in (0..storage.bytes).step_by(POISON_BYTES as usize) {
+                recorder.commands.push(Command::Copy {
+                    from: poison.clone(),
+                    from_offset: 0,
+                    to: storage.buffer.clone(),
+                    to_offset: offset,
+                    bytes: POISON_BYTES.min(storage.bytes - offset),
+                });
+            }
+            recorder.held.push(storage.clone());
+        }
+        Ok(storage)
+    }
+
+    /// Fills fresh storage. Nothing recorded can refer to it yet, so that the queue may write at once.
+    pub fn fill(&self, storage: &Storage, bytes: &[u8]) -> Result<()> {
+        let whole = bytes.len() & !3;
+        self.memory.health.guard(&self.memory.device, "upload", || {
+            self.memory.queue.write_buffer(&storage.buffer, 0, &bytes[..whole]);
+            if whole < bytes.len() {
+                let mut last = [0; 4];
+                last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+                self.memory.queue.write_buffer(&storage.buffer, whole as u64, &last);
+            }
+        })
+    }
+
+    /// Overwrites a tensor in order with what is recorded: through a buffer of its own, since a write by the queue would
+    /// take effect before everything recorded.
+    pub fn overwrite(&self, tensor: &AnyTensor, bytes: &[u8]) -> Result<()> {
+        self.memory.health.check()?;
+        tensor.expect_usage(wgpu::BufferUsages::COPY_DST, "write")?;
+        let from = self.memory.create_filled(wgpu::BufferUsages::COPY_SRC, bytes)?;
+        let mut recorder = lock(&self.recorder);
+        recorder.commands.push(Command::Copy {
+            from,
+            from_offset: 0,
+            to: tensor.storage().buffer.clone(),
+            to_offset: tensor.byte_offset(),
+            bytes: bytes.len() as u64,
+        });
+        recorder.held.push(tensor.storage().clone());
+        Ok(())
+    }
+
+    /// Checks operands against a plan: number, device, shape, type, alignment, aliasing.
+    pub fn check(&self, plan: &Plan, operands: &Operands<'_>) -> Result<()> {
+        let counts = [
+            ("inputs", plan.inputs.len(), operands.inputs.len()),
+            ("outputs", plan.outputs.len(), operands.outputs.len()),
+        ];
+        for (what, expected, found) in counts {
+            if expected != found {
+                return Err(Error::Count { op: plan.op, what, expected: expected.to_string(), found });
+            }
+        }
+        let inputs = operands.inputs.iter().zip(&plan.inputs).enumerate().map(|(i, (t, l))| (Slot::Input(i), *t, l));
+        let outputs = operands.outputs.iter().zip(&plan.outputs).enumerate().map(|(i, (t, l))| (Slot::Output(i), *t, l));
+        let all: Vec<_> = inputs.chain(outputs).collect();
+        for (slot, tensor, planned) in &all {
+            if tensor.storage().memory.id != self.memory.id {
+                return Err(Error::OtherDevice { op: plan.op.into(), operand: slot.to_string() });
+            }
+            let unplanned = |detail| Err(Error::Unplanned { op: plan.op, operand: slot.to_string(), detail });
+            let found = tensor.layout();
+            if found.shape != planned.shape || found.dtype != planned.dtype {
+                return unplanned(format!("it is {found}, planned for {planned}"));
+            }
+            if found.align < planned.align {
+                return unplanned(format!("it is aligned to {} bytes, planned for {}", found.align, planned.align));
+            }
+            tensor.expect_usage(wgpu::BufferUsages::STORAGE, plan.op)?;
+        }
+        for (output, tensor) in operands.outputs.iter().enumerate() {
+            for (slot, other, _) in all.iter().filter(|(slot, ..)| *slot != Slot::Output(output)) {
+                if !tensor.shares_buffer(other) {
+                    continue;
+                }
+                if tensor.overlaps(other) {
+                    return Err(Error::Overlap { op: plan.op, output, other: slot.to_string() });
+                }
+                if !plan.in_arena() {
+                    return Err(Error::Unplanned {
+                        op: plan.op,
+                        operand: slot.to_string(),
+                        detail: format!("it shares its buffer with output {output}: plan with Layout::in_arena"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the dispatches of a plan to memory: builds pipelines where need be, records nothing.
+    pub fn bind(&self, plan: &Plan, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Vec<Step>> {
+        self.memory.health.check()?;
+        plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch)).collect()
+    }
+
+    fn step(&self, plan: &Plan, dispatch: &Dispatch, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Step> {
+        let kernel = self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
+        let placed: Vec<(&Arc<Storage>, Range<u64>)> = dispatch
+            .bindings
+            .iter()
+            .map(|binding| {
+                let (storage, base) = match binding.slot {
+                    Slot::Input(i) => (operands.inputs[i].storage(), operands.inputs[i].byte_offset()),
+                    Slot::Output(i) => (operands.outputs[i].storage(), operands.outputs[i].byte_offset()),
+                    Slot::Scratch(j) => (&scratch[j], 0),
+                };
+                (storage, base + binding.range.start..base + binding.range.end)
+            })
+            .collect();
+        let limits = self.memory.device.limits();
+        let mut windows = Vec::with_capacity(placed.len() + 1);
+        let mut offsets = Vec::with_capacity(placed.len());
+        for (i, ((storage, range), binding)) in placed.iter().zip(&dispatch.bindings).enumerate() {
+            // The whole buffer where it fits: then all views of it share their bind groups. Not if another operand lies in
+            // it and one of them is written: browsers refuse windows that overlap then, so they are as small as may be.
+            let contested = placed.iter().zip(&dispatch.bindings).enumerate().any(|(j, ((other, _), b))| {
+                i != j && other.buffer == storage.buffer && (b.access == Access::Write || binding.access == Access::Write)
+            });
+            let window = if storage.bytes <= limits.max_storage_buffer_binding_size && !contested {
+                0..storage.bytes & !3
+            } else {
+                let align = u64::from(limits.min_storage_buffer_offset_alignment);
+                let start = range.start / align * align;
+                start..range.end.next_multiple_of(4).max(start + 4).min(storage.bytes)
+            };
+            offsets.push(((range.start - window.start) / binding.element) as u32);
+            windows.push(Window { buffer: storage.buffer.clone(), offset: window.start, bytes: window.end - window.start });
+        }
+        let params: Vec<u32> = dispatch
+            .params
+            .iter()
+            .map(|param| match *param {
+                Param::U32(word) => word,
+                Param::I32(word) => word as u32,
+                Param::F32(value) => value.to_bits(),
+                Param::Offset(binding) => offsets[binding],
+            })
+            .collect();
+        if let ParamSpace::Uniform { .. } = kernel.params {
+            let buffer = self.uniform(&params)?;
+            windows.push(Window { offset: 0, bytes: buffer.size(), buffer });
+        }
+        let group = self.memory.binds.get(kernel.id, windows, |windows| {
+            let entries: Vec<_> = (0u32..)
+                .zip(windows)
+                .map(|(binding, window)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &window.buffer,
+                        offset: window.offset,
+                        size: wgpu::BufferSize::new(window.bytes),
+                    }),
+                })
+                .collect();
+            self.memory.health.guard(&self.memory.device, plan.op, || {
+                self.memory.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(plan.op),
+                    layout: &kernel.layout,
+                    entries: &entries,
+                })
+            })
+        })?;
+        let label = Label { op: plan.op, variant: plan.variant.clone() };
+        Ok(Step { kernel, group, params, grid: dispatch.grid, label, flops: dispatch.work.flops })
+    }
+
+    /// A uniform buffer with these words, never rewritten: the same parameters find it again.
+    fn uniform(&self, words: &[u32]) -> Result<wgpu::Buffer> {
+        const CAPACITY: usize = 4096;
+        let mut uniforms = lock(&self.uniforms);
+        if let Some(buffer) = uniforms.get(words) {
+            return Ok(buffer.clone());
+        }
+        if uniforms.len() >= CAPACITY {
+            let buffers: Vec<_> = uniforms.drain().map(|(_, buffer)| buffer).collect();
+            self.memory.binds.forget(&buffers);
+        }
+        let mut padded = words.to_vec();
+        padded.resize(words.len().next_multiple_of(4), 0);
+        let buffer = self.memory.create_filled(wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&padded))?;
+        uniforms.insert(words.to_vec(), buffer.clone());
+        Ok(buffer)
+    }
+
+    /// Checks, binds and records a plan.
+    pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<()> {
+        self.check(plan, operands)?;
+        let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
+        let steps = self.bind(plan, operands, &scratch)?;
+        let mut used: Vec<_> = operands.inputs.iter().chain(operands.outputs).map(|tensor| tensor.storage().clone()).collect();
+        used.extend(scratch);
+        let mut recorder = lock(&self.recorder);
+        recorder.held.extend(used.iter().cloned());
+        for step in steps {
+            let full = recorder.dispatches >= SUBMIT_EVERY || recorder.flops + step.flops > profile.work_limit();
+            if full && recorder.dispatches > 0 && self.owned {
+                self.submit_locked(&mut recorder)?;
+                recorder.held.extend(used.iter().cloned());
+            }
+            recorder.flops += step.flops;
+            recorder.dispatches += 1;
+            recorder.commands.push(Command::Dispatch(step));
+        }
+        Ok(())
+    }
+
+    /// Submits what is recorded.
+    pub fn submit(&self) -> Result<()> {
+        self.submit_locked(&mut lock(&self.recorder))
+    }
+
+    fn submit_locked(&self, recorder: &mut Recorder) -> Result<()> {
+        let commands = std::mem::take(&mut recorder.commands);
+        let held = std::mem::take(&mut recorder.held);
+        recorder.flops = 0.0;
+        recorder.dispatches = 0;
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.memory.health.check()?;
+        let device = &self.memory.device;
+        let queries = match recorder.timing {
+            Some(_) => Queries::new(&self.memory, commands.iter().filter_map(|command| match command {
+                Command::Dispatch(step) => Some(step.label.clone()),
+                Command::Copy { .. } => None,
+            }))?,
+            None => None,
+        };
+        self.memory.health.guard(device, "submit", || {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tilewise") });
+            let mut next = commands.iter().peekable();
+            let mut dispatched = 0;
+            while let Some(command) = next.next() {
+                match command {
+                    Command::Copy { from, from_offset, to, to_offset, bytes } => {
+                        encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *bytes);
+                    }
+                    Command::Dispatch(step) => {
+                        let timestamp_writes = queries.as_ref().and_then(|queries| queries.writes(dispatched));
+                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("tilewise"), timestamp_writes });
+                        step.encode(&mut pass);
+                        dispatched += 1;
+                        // Many dispatches share a pass, but when timing each has its own.
+                        while queries.is_none()
+                            && let Some(Command::Dispatch(step)) = next.next_if(|command| matches!(command, Command::Dispatch(_)))
+                        {
+                            step.encode(&mut pass);
+                            dispatched += 1;
+                        }
+                    }
+                }
+            }
+            if let Some(queries) = &queries {
+                queries.resolve(&mut encoder);
+            }
+            self.memory.queue.submit([encoder.finish()]);
+        })?;
+        if let (Some(queries), Some(timing)) = (queries, recorder.timing.as_mut()) {
+            timing.push(queries);
+        }
+        drop(held);
+        Ok(())
+    }
+
+    /// Submits and has the tensor's bytes copied to memory that the host can map.
+    fn stage(&self, tensor: &AnyTensor) -> Result<(wgpu::Buffer, Range<usize>)> {
+        self.memory.health.check()?;
+        if tensor.storage().memory.id != self.memory.id {
+            return Err(Error::OtherDevice { op: "download".into(), operand: "the tensor".into() });
+        }
+        tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, "download")?;
+        let start = tensor.byte_offset() & !3;
+        let end = (tensor.byte_offset() + tensor.layout().bytes()).next_multiple_of(4);
+        let device = &self.memory.device;
+        let staging = self.memory.health.guard(device, "download", || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("tilewise read-back"),
+                size: (end - start).max(4),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })?;
+        let mut recorder = lock(&self.recorder);
+        if end > start {
+            recorder.commands.push(Command::Copy {
+                from: tensor.storage().buffer.clone(),
+                from_offset: start,
+                to: staging.clone(),
+                to_offset: 0,
+                bytes: end - start,
+            });
+        }
+        self.submit_locked(&mut recorder)?;
+        let first = (tensor.byte_offset() - start) as usize;
+        Ok((staging, first..first + tensor.layout().bytes() as usize))
+    }
+
+    /// The bytes of a tensor. Submits what is recorded; the device is polled only where that is wanted or it is our own.
+    pub async fn download(&self, tensor: &AnyTensor, block: bool) -> Result<Vec<u8>> {
+        if tensor.layout().is_empty() {
+            self.memory.health.check()?;
+            return Ok(Vec::new());
+        }
+        let (staging, range) = self.stage(tensor)?;
+        let bytes = self.map(&staging, block).await?;
+        Ok(bytes[range].to_vec())
+    }
+
+    /// Maps a buffer and copies it out.
+    pub async fn map(&self, buffer: &wgpu::Buffer, block: bool) -> Result<Vec<u8>> {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
+            // The receiver is gone only if the caller gave up waiting.
+            let _ = sender.send(outcome);
+        });
+        if block {
+            self.wait()?;
+        }
+        let waiting = receiver.receive();
+        let outcome = if self.owned && !block { self.polled(waiting).await } else { waiting.await };
+        self.memory.health.settle().await?;
+        match outcome {
+            Some(Ok(())) => {}
+            // wgpu tells of a lost device in no other way than that mapping fails.
+            Some(Err(error)) => {
+                self.memory.health.set_lost(&format!("reading back failed: {error}"));
+                return Err(self.memory.health.diagnose("read back", &error));
+            }
+            None => return Err(self.memory.health.diagnose("read back", &"the mapping was dropped")),
+        }
+        let bytes = buffer.slice(..).get_mapped_range().map_err(|error| self.memory.health.diagnose("read back", &error))?.to_vec();
+        buffer.unmap();
+        Ok(bytes)
+    }
+
+    /// Drives our own device while a future waits for it. In a browser polling does nothing, and the browser wakes us.
+    async fn polled<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| {
+            if !cfg!(target_arch = "wasm32") {
+                // A failing poll means a lost device, which the future then reports.
+                let _ = self.memory.device.poll(wgpu::PollType::Poll);
+            }
+            let state = future.as_mut().poll(context);
+            if state.is_pending() && !cfg!(target_arch = "wasm32") {
+                context.waker().wake_by_ref();
+            }
+            state
+        })
+        .await
+    }
+
+    /// Blocks until everything submitted is done.
+    pub fn wait(&self) -> Result<()> {
+        match self.memory.device.poll(wgpu::PollType::wait_indefinitely()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.memory.health.diagnose("wait for the device", &error)),
+        }
+    }
+
+    /// Starts to time every dispatch.
+    pub fn start_timing(&self) -> Result<()> {
+        let mut recorder = lock(&self.recorder);
+        self.submit_locked(&mut recorder)?;
+        recorder.timing = Some(Vec::new());
+        Ok(())
+    }
+
+    /// Ends timing and returns the queries of what was submitted meanwhile.
+    pub fn stop_timing(&self) -> Result<Vec<Queries>> {
+        let mut recorder = lock(&self.recorder);
+        let outcome = self.submit_locked(&mut recorder);
+        let queries = recorder.timing.take().unwrap_or_default();
+        outcome.map(|()| queries)
+    }
+
+    /// Reads the queries of a timing.
+    pub async fn timings(&self, queries: Vec<Queries>, block: bool) -> Result<Timings> {
+        let period = f64::from(self.memory.queue.get_timestamp_period());
+        let mut timings = Timings::default();
+        for queries in queries {
+            let ticks = match queries.read_back() {
+                Some(buffer) => Some(self.map(buffer, block).await?),
+                None => None,
+            };
+            timings.extend(queries.labels(), ticks.as_deref(), period);
+        }
+        Ok(timings)
+    }
+
+    /// Cached pipelines and bind groups.
+    pub fn cached(&self) -> (usize, usize) {
+        (self.kernels.len(), self.memory.binds.len())
+    }
+
+    /// Builds the pipelines of a plan ahead of its first run.
+    pub fn warm(&self, plan: &Plan) -> Result<()> {
+        for dispatch in &plan.dispatches {
+            self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
+        }
+        Ok(())
+    }
+}

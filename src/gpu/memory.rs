@@ -1,0 +1,266 @@
+//! Device memory: a bounded pool of buffers, and the storage that tensors share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use crate::error::{Error, Result};
+use crate::gpu::bind::BindCache;
+use crate::gpu::scope::Health;
+
+/// Numbers about the memory of a [`Gpu`](crate::Gpu).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Bytes of the buffers that live tensors, recorded work and programs hold.
+    pub live_bytes: u64,
+    /// Number of those buffers.
+    pub live_buffers: u64,
+    /// Bytes of the buffers that wait in the pool for reuse.
+    pub pooled_bytes: u64,
+    /// Number of those buffers.
+    pub pooled_buffers: u64,
+    /// The most bytes, live and pooled together, that there have been.
+    pub peak_bytes: u64,
+    /// Buffers that were created.
+    pub created: u64,
+    /// Buffers that were taken from the pool instead.
+    pub reused: u64,
+}
+
+#[derive(Default)]
+struct Pool {
+    free: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    stats: MemoryStats,
+}
+
+/// The buffers of one device. Shared by everything that holds or hands out memory.
+pub(crate) struct Memory {
+    /// Tells devices apart.
+    pub id: u64,
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub health: Health,
+    pub binds: BindCache,
+    pool: Mutex<Pool>,
+    /// Live and pooled bytes may not exceed this.
+    cap: Option<u64>,
+    /// Whether reused buffers are filled with NaN, so that a kernel that leaves a hole in its output is seen.
+    poison: bool,
+    poison_source: OnceLock<wgpu::Buffer>,
+}
+
+/// Bytes of the buffer that poison is copied from.
+pub(crate) const POISON_BYTES: u64 = 1 << 20;
+/// What poison looks like: a quiet NaN as f32, a NaN as f16 twice, large as an integer.
+const POISON_WORD: u32 = 0x7FC0_7E5A;
+/// The pool keeps at most this many bytes, or as much as is live if that is more: a steady loop never allocates, a burst is
+/// given back.
+const POOL_FLOOR: u64 = 64 << 20;
+
+pub(crate) const TENSOR_USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+    .union(wgpu::BufferUsages::COPY_SRC)
+    .union(wgpu::BufferUsages::COPY_DST);
+
+/// The size of buffer that serves a request: four classes an octave, so at most a quarter is lost.
+fn size_class(bytes: u64) -> u64 {
+    let bytes = bytes.max(256);
+    let octave = 1u64 << (63 - bytes.leading_zeros());
+    bytes.next_multiple_of(octave / 4)
+}
+
+impl Memory {
+    pub fn new(id: u64, device: wgpu::Device, queue: wgpu::Queue, cap: Option<u64>, poison: bool) -> Arc<Self> {
+        Arc::new(Memory {
+            id,
+            device,
+            queue,
+            health: Health::default(),
+            binds: BindCache::default(),
+            pool: Mutex::default(),
+            cap,
+            poison,
+            poison_source: OnceLock::new(),
+        })
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Storage of at least so many bytes. With `Some`, the buffer is a used one that asks to be poisoned by a recorded
+    /// copy from the buffer returned.
+    pub fn acquire(self: &Arc<Self>, bytes: u64) -> Result<(Arc<Storage>, Option<wgpu::Buffer>)> {
+        self.health.check()?;
+        let max = self.device.limits().max_buffer_size;
+        if bytes > max {
+            return Err(Error::Limit {
+                op: "tensor".into(),
+                limit: "max_buffer_size",
+                needed: bytes,
+                available: max,
+                hint: "split the tensor",
+            });
+        }
+        let size = size_class(bytes).min(max);
+        let reused = {
+            let mut pool = self.pool();
+            let reused = pool.free.get_mut(&size).and_then(Vec::pop);
+            if reused.is_some() {
+                pool.stats.pooled_bytes -= size;
+                pool.stats.pooled_buffers -= 1;
+                pool.stats.reused += 1;
+                pool.stats.live_bytes += size;
+                pool.stats.live_buffers += 1;
+            }
+            reused
+        };
+        let fresh = reused.is_none();
+        let buffer = match reused {
+            Some(buffer) => buffer,
+            None => self.create(size)?,
+        };
+        let storage = Arc::new(Storage { buffer, bytes: size, memory: self.clone(), owned: true });
+        let poison = (!fresh && self.poison).then(|| self.poison_source()).transpose()?;
+        Ok((storage, poison))
+    }
+
+    fn create(&self, size: u64) -> Result<wgpu::Buffer> {
+        let room = |pool: &Pool| self.cap.is_none_or(|cap| pool.stats.live_bytes + pool.stats.pooled_bytes + size <= cap);
+        if !room(&self.pool()) {
+            self.trim();
+        }
+        let in_use = {
+            let mut pool = self.pool();
+            if !room(&pool) {
+                return Err(Error::OutOfMemory { requested: size, in_use: pool.stats.live_bytes, cap: self.cap });
+            }
+            // Counted before it is there, so that threads cannot pass the cap together.
+            pool.stats.live_bytes += size;
+            pool.stats.live_buffers += 1;
+            pool.stats.live_bytes - size
+        };
+        let create = || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("tilewise"),
+                size,
+                usage: TENSOR_USAGE,
+                mapped_at_creation: false,
+            })
+        };
+        let mut created = self.health.guard(&self.device, "create a buffer", create);
+        if matches!(created, Err(Error::OutOfMemory { .. })) && self.trim() > 0 {
+            created = self.health.guard(&self.device, "create a buffer", create);
+        }
+        let mut pool = self.pool();
+        match created {
+            Ok(buffer) => {
+                pool.stats.created += 1;
+                pool.stats.peak_bytes = pool.stats.peak_bytes.max(pool.stats.live_bytes + pool.stats.pooled_bytes);
+                Ok(buffer)
+            }
+            Err(error) => {
+                pool.stats.live_bytes -= size;
+                pool.stats.live_buffers -= 1;
+                Err(match error {
+                    Error::OutOfMemory { .. } => Error::OutOfMemory { requested: size, in_use, cap: self.cap },
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// A view onto a buffer that the host owns.
+    pub fn adopt(self: &Arc<Self>, buffer: &wgpu::Buffer) -> Arc<Storage> {
+        Arc::new(Storage { buffer: buffer.clone(), bytes: buffer.size(), memory: self.clone(), owned: false })
+    }
+
+    /// A buffer that holds these bytes from its creation on: no queue, no order to mind.
+    pub fn create_filled(&self, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let size = (bytes.len() as u64).next_multiple_of(4).max(4);
+        let label = Some("tilewise");
+        let buffer = self.health.guard(&self.device, "create a buffer", || {
+            self.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: true })
+        })?;
+        let mut view = buffer.slice(..).get_mapped_range_mut().map_err(|error| self.health.diagnose("map a new buffer", &error))?;
+        view.slice(..bytes.len()).copy_from_slice(bytes);
+        drop(view);
+        buffer.unmap();
+        Ok(buffer)
+    }
+
+    fn poison_source(&self) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = self.poison_source.get() {
+            return Ok(buffer.clone());
+        }
+        let words = vec![POISON_WORD; (POISON_BYTES / 4) as usize];
+        let buffer = self.create_filled(wgpu::BufferUsages::COPY_SRC, bytemuck::cast_slice(&words))?;
+        Ok(self.poison_source.get_or_init(|| buffer).clone())
+    }
+
+    /// Destroys the pooled buffers and returns the bytes given back.
+    pub fn trim(&self) -> u64 {
+        let (buffers, bytes) = {
+            let mut pool = self.pool();
+            let buffers: Vec<_> = std::mem::take(&mut pool.free).into_values().flatten().collect();
+            let bytes = std::mem::take(&mut pool.stats.pooled_bytes);
+            pool.stats.pooled_buffers = 0;
+            (buffers, bytes)
+        };
+        self.binds.forget(&buffers);
+        bytes
+    }
+
+    pub fn stats(&self) -> MemoryStats {
+        self.pool().stats
+    }
+
+    fn release(&self, buffer: &wgpu::Buffer, size: u64) {
+        let keep = {
+            let mut pool = self.pool();
+            pool.stats.live_bytes -= size;
+            pool.stats.live_buffers -= 1;
+            let keep = pool.stats.pooled_bytes + size <= POOL_FLOOR.max(pool.stats.live_bytes) && !self.health.is_lost();
+            if keep {
+                pool.stats.pooled_bytes += size;
+                pool.stats.pooled_buffers += 1;
+                pool.free.entry(size).or_default().push(buffer.clone());
+            }
+            keep
+        };
+        if !keep {
+            self.binds.forget(std::slice::from_ref(buffer));
+        }
+    }
+}
+
+/// Memory that tensors share: a pooled buffer, which goes back to the pool with its last holder, or a buffer of the
+/// host. Recorded work holds it too, so it cannot be reused before that work was submitted.
+pub(crate) struct Storage {
+    pub buffer: wgpu::Buffer,
+    pub bytes: u64,
+    pub memory: Arc<Memory>,
+    owned: bool,
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if self.owned {
+            self.memory.release(&self.buffer, self.bytes);
+        } else {
+            self.memory.binds.forget(std::slice::from_ref(&self.buffer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_class;
+
+    #[test]
+    fn size_classes_lose_at_most_a_quarter() {
+        for bytes in (1..5000).chain([1 << 20, (1 << 20) + 1, 160 << 20]) {
+            let class = size_class(bytes);
+            assert!(class >= bytes && class.is_multiple_of(64), "{bytes} -> {class}");
+            assert!(bytes < 256 || class as f64 <= bytes as f64 * 1.25, "{bytes} -> {class}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Pipelines, cached by composition. What wgpu does not check of a kernel is checked here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::compose::{Composition, ParamSpace, Source};
+use crate::error::{Error, Result};
+use crate::gpu::memory::Memory;
+use crate::plan::{Access, Dispatch};
+
+/// A pipeline with what is needed to dispatch it.
+pub(crate) struct Kernel {
+    /// Tells kernels apart in the bind group cache.
+    pub id: u64,
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+    pub params: ParamSpace,
+}
+
+/// The kernels of a device that are in use. Bounded: the least recently used go first.
+#[derive(Default)]
+pub(crate) struct Kernels {
+    entries: Mutex<HashMap<Arc<Composition>, (Arc<Kernel>, u64)>>,
+    clock: AtomicU64,
+}
+
+/// More than the kernels of any one network; a pipeline holds some 10 to 100 KiB in a driver.
+const CAPACITY: usize = 1024;
+
+impl Kernels {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Arc<Composition>, (Arc<Kernel>, u64)>> {
+        self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The kernel of a dispatch, built if need be: that compiles a shader, and takes from milliseconds to seconds.
+    pub fn get(&self, memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        if let Some((kernel, used)) = self.entries().get_mut(&dispatch.kernel) {
+            *used = now;
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(build(memory, cache, dispatch, now)?);
+        let mut entries = self.entries();
+        if entries.len() >= CAPACITY
+            && let Some(oldest) = entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
+        {
+            entries.remove(&oldest);
+        }
+        entries.insert(dispatch.kernel.clone(), (kernel.clone(), now));
+        Ok(kernel)
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+}
+
+fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispatch, id: u64) -> Result<Kernel> {
+    let composition = &dispatch.kernel;
+    let name = composition.body.path;
+    let broken = |detail: String| Error::Shader { kernel: name.into(), detail };
+    let source = composition.compose().map_err(|error| broken(error.to_string()))?;
+    check(name, &source, &memory.device.limits())?;
+
+    let device = &memory.device;
+    let storage = |read_only| wgpu::BindingType::Buffer {
+        ty: wgpu::BufferBindingType::Storage { read_only },
+        has_dynamic_offset: false,
+        min_binding_size: None,
+    };
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    let mut entries: Vec<_> = (0u32..)
+        .zip(&dispatch.bindings)
+        .map(|(number, binding)| entry(number, storage(binding.access == Access::Read && !composition.arena)))
+        .collect();
+    let mut immediate_size = 0;
+    match composition.params {
+        ParamSpace::Immediate => immediate_size = (dispatch.params.len() * 4) as u32,
+        ParamSpace::Uniform { binding } => entries.push(entry(
+            binding,
+            wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Uniform, has_dynamic_offset: false, min_binding_size: None },
+        )),
+    }
+    memory.health.guard(device, name, || {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source.text.into()),
+        });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every body writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache,
+        });
+        Kernel { id, pipeline, layout, params: composition.params }
+    })
+}
+
+/// Holds a kernel against limits that wgpu 30 leaves unchecked (it takes 32 KiB of workgroup memory where 16 are allowed),
+/// and reports errors of the text by file, line and column.
+fn check(name: &str, source: &Source, limits: &wgpu::Limits) -> Result<()> {
+    let module = naga::front::wgsl::parse_str(&source.text)
+        .map_err(|error| Error::Shader { kernel: name.into(), detail: source.describe_parse_error(&error) })?;
+    let bytes: u64 = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+        .map(|(_, variable)| u64::from(module.types[variable.ty].inner.size(module.to_ctx())).next_multiple_of(16))
+        .sum();
+    let within = |limit: &'static str, needed: u64, available: u64, hint: &'static str| {
+        if needed <= available { Ok(()) } else { Err(Error::Limit { op: name.into(), limit, needed, available, hint }) }
+    };
+    let hint = "use a smaller tile";
+    within("max_compute_workgroup_storage_size", bytes, limits.max_compute_workgroup_storage_size.into(), hint)?;
+    for entry in &module.entry_points {
+        let [x, y, z] = entry.workgroup_size;
+        let invocations = u64::from(x) * u64::from(y) * u64::from(z);
+        within("max_compute_invocations_per_workgroup", invocations, limits.max_compute_invocations_per_workgroup.into(), hint)?;
+        within("max_compute_workgroup_size_x", x.into(), limits.max_compute_workgroup_size_x.into(), hint)?;
+        within("max_compute_workgroup_size_y", y.into(), limits.max_compute_workgroup_size_y.into(), hint)?;
+        within("max_compute_workgroup_size_z", z.into(), limits.max_compute_workgroup_size_z.into(), hint)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! Plans: how an op is done, as plain data.
+//!
+//! A [`Plan`] is a pure function of the op, the layouts of its operands and the [`DeviceProfile`]; making one touches no
+//! GPU. It names memory by [`Slot`], so the same plan runs on any operands that fit it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::compose::{Composition, FieldType, ParamSpace, ShaderFile, Value};
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::profile::DeviceProfile;
+
+/// What a binding refers to: an operand of the op or a piece of scratch memory of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The i-th input.
+    Input(usize),
+    /// The i-th output.
+    Output(usize),
+    /// The j-th scratch buffer.
+    Scratch(usize),
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slot::Input(i) => write!(f, "input {i}"),
+            Slot::Output(i) => write!(f, "output {i}"),
+            Slot::Scratch(i) => write!(f, "scratch {i}"),
+        }
+    }
+}
+
+/// How a dispatch uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Written, perhaps read too.
+    Write,
+}
+
+/// One storage binding of a dispatch. Its number is its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The memory.
+    pub slot: Slot,
+    /// The bytes of the slot that the dispatch may touch.
+    pub range: Range<u64>,
+    /// Whether it writes.
+    pub access: Access,
+    /// Bytes of an element, by which offsets are counted.
+    pub element: u64,
+}
+
+/// One word of a dispatch's parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Param {
+    /// An unsigned word.
+    U32(u32),
+    /// A signed word.
+    I32(i32),
+    /// A float.
+    F32(f32),
+    /// The element offset of a binding's range in the bound window, known when the plan meets its operands.
+    Offset(usize),
+}
+
+/// What a dispatch costs, for budgets and rooflines.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Floating point operations, a multiply-add being two.
+    pub flops: f64,
+    /// Bytes that have to cross the memory bus at least once.
+    pub bytes: f64,
+}
+
+/// One dispatch of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// What the kernel is made of.
+    pub kernel: Arc<Composition>,
+    /// The storage bindings, in order.
+    pub bindings: Vec<Binding>,
+    /// The parameters, in the order of the kernel's fields.
+    pub params: Vec<Param>,
+    /// Workgroups in x, y and z, folded below the device's limit.
+    pub grid: [u32; 3],
+    /// What it costs.
+    pub work: Work,
+}
+
+/// How an op is done on a device: its dispatches, scratch memory and the reason for the choice.
+///
+/// ```
+/// use tilewise::{DType, DeviceProfile, Layout, Matmul, Op};
+/// let profile = DeviceProfile::baseline();
+/// let (a, b) = (Layout::new(&[64, 32], DType::F32), Layout::new(&[32, 128], DType::F32));
+/// let plan = Matmul::default().plan(&profile, &[a, b])?;
+/// assert_eq!(plan.outputs[0].shape, [64, 128]);
+/// println!("{}", plan.explain(&profile));
+/// # Ok::<(), tilewise::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The op's name.
+    pub op: &'static str,
+    /// The variant chosen, as family and tile.
+    pub variant: String,
+    /// Why this variant.
+    pub why: String,
+    /// Candidates that came first but could not be built, with the reason.
+    pub passed_over: Vec<String>,
+    /// The layouts that the inputs must have, or be stronger than.
+    pub inputs: Vec<Layout>,
+    /// The layouts of the outputs.
+    pub outputs: Vec<Layout>,
+    /// Bytes of each scratch buffer.
+    pub scratch: Vec<u64>,
+    /// The dispatches, in order.
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Plan {
+    /// The sum of its dispatches' work.
+    pub fn work(&self) -> Work {
+        self.dispatches.iter().fold(Work::default(), |sum, d| Work {
+            flops: sum.flops + d.work.flops,
+            bytes: sum.bytes + d.work.bytes,
+        })
+    }
+
+    /// Bytes of scratch memory that running it takes.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch.iter().sum()
+    }
+
+    /// Whether the plan binds everything read-write, so that operands may share a buffer.
+    pub fn in_arena(&self) -> bool {
+        self.inputs.iter().chain(&self.outputs).any(|layout| layout.arena)
+    }
+
+    /// How the plan maps onto a device, for people: a line for each dispatch with its grid, the waves over the device's
+    /// SMs where their number is known, idle lanes, bytes moved and arithmetic intensity.
+    pub fn explain(&self, profile: &DeviceProfile) -> String {
+        use fmt::Write;
+        let mut text = format!("{self}on {profile}\n");
+        for note in &self.passed_over {
+            let _ = writeln!(text, "  passed over: {note}");
+        }
+        for (number, dispatch) in self.dispatches.iter().enumerate() {
+            let groups: u64 = dispatch.grid.iter().map(|&n| u64::from(n)).product();
+            let invocations = dispatch.kernel.workgroup_invocations();
+            let (_, widest) = profile.subgroup_size;
+            let lanes = if widest > 0 { invocations.next_multiple_of(widest) } else { invocations };
+            let _ = write!(
+                text,
+                "  {number}: {groups} workgroups of {invocations} invocations, {} of {lanes} lanes idle",
+                lanes - invocations
+            );
+            match profile.sm_count {
+                Some(sms) if sms > 0 => {
+                    let waves = groups.div_ceil(u64::from(sms));
+                    let _ = write!(text, "; {waves} waves over {sms} SMs, {} idle in the last", waves * u64::from(sms) - groups);
+                }
+                _ => text.push_str("; SM count unknown"),
+            }
+            let Work { flops, bytes } = dispatch.work;
+            let _ = write!(text, "; {flops:.3e} FLOP, {bytes:.3e} bytes, {:.2} FLOP/byte", flops / bytes.max(1.0));
+            match (profile.peak_flops, profile.bandwidth) {
+                (Some(peak), Some(bandwidth)) => {
+                    let roof = if flops / peak > bytes / bandwidth { "arithmetic" } else { "bandwidth" };
+                    let _ = writeln!(text, "; bound by {roof}");
+                }
+                _ => text.push_str("; roofs unknown\n"),
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.op)?;
+        for (i, layout) in self.inputs.iter().enumerate() {
+            write!(f, "{}{layout}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str(") -> ")?;
+        for (i, layout) in self.outputs.iter().enumerate() {
+            write!(f, "{}{layout}", if i > 0 { ", " } else { "" })?;
+        }
+        let n = self.dispatches.len();
+        writeln!(f, ": {}, {n} dispatch{}; {}", self.variant, if n == 1 { "" } else { "es" }, self.why)
+    }
+}
+
+/// Folds a count of workgroups into a grid whose every side is within the device's limit. Kernels count their workgroups
+/// with `workgroup_index` and stop above `params.workgroups`, so the surplus of the last row does nothing.
+pub(crate) fn fold(op: &'static str, workgroups: u64, profile: &DeviceProfile) -> Result<[u32; 3]> {
+    let side = u64::from(profile.limits.max_compute_workgroups_per_dimension);
+    let z = workgroups.div_ceil(side * side).max(1);
+    let y = workgroups.div_ceil(z * side).max(1);
+    let x = workgroups.div_ceil(y * z);
+    // The kernels count in 32 bits.
+    if z > side || x * y * z > u64::from(u32::MAX) {
+        return Err(Error::Limit {
+            op: op.into(),
+            limit: "max_compute_workgroups_per_dimension",
+            needed: workgroups,
+            available: side,
+            hint: "use a larger tile or split the problem",
+        });
+    }
+    Ok([x as u32, y as u32, z as u32])
+}
+
+/// Puts a dispatch together: the composition, and beside it the bindings and parameters that its files ask for.
+///
+/// The number of a binding and the names of the parameters are taken from here alone: nothing is written twice.
+pub(crate) struct Assembly {
+    op: &'static str,
+    composition: Composition,
+    bindings: Vec<Binding>,
+    params: Vec<(String, Param)>,
+}
+
+impl Assembly {
+    /// Starts from a body. `arena` binds everything read-write.
+    pub fn new(op: &'static str, body: ShaderFile, arena: bool) -> Self {
+        let composition = Composition {
+            body,
+            fragments: Vec::new(),
+            common: Vec::new(),
+            constants: Vec::new(),
+            enables: Vec::new(),
+            params: ParamSpace::Immediate,
+            arena,
+            unroll: true,
+        };
+        Assembly { op, composition, bindings: Vec::new(), params: Vec::new() }
+    }
+
+    /// Fills a hook of the body with a fragment.
+    pub fn fragment(&mut self, hook: &'static str, file: ShaderFile) -> &mut Self {
+        self.composition.fragments.push((hook, file));
+        self
+    }
+
+    /// Adds a file of helper functions.
+    pub fn common(&mut self, file: ShaderFile) -> &mut Self {
+        if !self.composition.common.contains(&file) {
+            self.composition.common.push(file);
+        }
+        self
+    }
+
+    /// A line of the const block, for a hook or, with `""`, for all.
+    pub fn constant(&mut self, hook: &'static str, name: &'static str, value: Value) -> &mut Self {
+        self.composition.constants.push((hook, name, value));
+        self
+    }
+
+    /// A parameter of a hook's file or, with `""`, of the body.
+    pub fn param(&mut self, hook: &str, name: &str, value: Param) -> &mut Self {
+        self.params.push((qualified(hook, name), value));
+        self
+    }
+
+    /// An unsigned parameter; refuses what does not fit into 32 bits.
+    pub fn size(&mut self, hook: &str, name: &str, value: usize) -> Result<&mut Self> {
+        let word = u32::try_from(value).map_err(|_| Error::Limit {
+            op: self.op.into(),
+            limit: "u32 index",
+            needed: value as u64,
+            available: u64::from(u32::MAX),
+            hint: "split the problem",
+        })?;
+        Ok(self.param(hook, name, Param::U32(word)))
+    }
+
+    /// A storage binding: its number becomes the constant `BINDING` of the hook, the element offset of its range in the
+    /// bound window the hook's parameter `offset`.
+    pub fn bind(&mut self, hook: &'static str, binding: Binding) -> &mut Self {
+        let number = self.bindings.len();
+        self.constant(hook, "BINDING", Value::U32(number as u32));
+        self.param(hook, "offset", Param::Offset(number));
+        self.bindings.push(binding);
+        self
+    }
+
+    /// The dispatch of so many workgroups.
+    pub fn dispatch(mut self, profile: &DeviceProfile, workgroups: u64, work: Work) -> Result<Dispatch> {
+        let buffers = self.bindings.len() as u32;
+        let available = profile.limits.max_storage_buffers_per_shader_stage;
+        if buffers > available {
+            return Err(Error::Limit {
+                op: self.op.into(),
+                limit: "max_storage_buffers_per_shader_stage",
+                needed: buffers.into(),
+                available: available.into(),
+                hint: "no variant binds fewer buffers",
+            });
+        }
+        self.param("", "workgroups", Param::U32(u32::try_from(workgroups).unwrap_or(u32::MAX)));
+        let grid = fold(self.op, workgroups, profile)?;
+        let fields = self.composition.fields().map_err(|error| self.broken(error.to_string()))?;
+        if (fields.len() * 4) as u32 > profile.immediate_bytes() {
+            self.composition.params = ParamSpace::Uniform { binding: buffers };
+        }
+        let mut params = Vec::with_capacity(fields.len());
+        for field in &fields {
+            let found = self.params.iter().find(|(name, _)| *name == field.name);
+            let fits = |param: &Param| match param {
+                Param::U32(_) | Param::Offset(_) => field.ty == FieldType::U32,
+                Param::I32(_) => field.ty == FieldType::I32,
+                Param::F32(_) => field.ty == FieldType::F32,
+            };
+            match found {
+                Some((_, param)) if fits(param) => params.push(*param),
+                Some((_, param)) => return Err(self.broken(format!("params.{} is {:?}, given {param:?}", field.name, field.ty))),
+                None => return Err(self.broken(format!("params.{} is not given", field.name))),
+            }
+        }
+        if let Some((name, _)) = self.params.iter().find(|(name, _)| !fields.iter().any(|field| field.name == *name)) {
+            return Err(self.broken(format!("no file declares params.{name}")));
+        }
+        Ok(Dispatch { kernel: Arc::new(self.composition), bindings: self.bindings, params, grid, work })
+    }
+
+    fn broken(&self, detail: String) -> Error {
+        Error::Shader { kernel: format!("{}: {}", self.op, self.composition.body.path), detail }
+    }
+}
+
+/// The name of a hook's parameter in the merged struct.
+fn qualified(hook: &str, name: &str) -> String {
+    if hook.is_empty() { name.to_owned() } else { format!("{hook}_{name}") }
+}
+
+impl Composition {
+    fn number(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find_map(|(hook, constant, value)| match value {
+            Value::U32(number) if hook.is_empty() && *constant == name => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// Invocations of a workgroup, by the constants that every body sizes it with.
+    pub(crate) fn workgroup_invocations(&self) -> u32 {
+        self.number("WG_X").unwrap_or(1) * self.number("WG_Y").unwrap_or(1)
+    }
+
+    /// Rows and columns of a workgroup's tile, where the body has one.
+    pub(crate) fn tile(&self) -> Option<(usize, usize)> {
+        let rows = self.number("WG_Y")? * self.number("ROWS")?;
+        let columns = self.number("WG_X")? * self.number("COLUMNS")?;
+        Some((rows as usize, columns as usize))
+    }
+}

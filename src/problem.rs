@@ -1,0 +1,132 @@
+//! The few problems that ops lower to. A problem is plain data: sizes, addressing and epilogue, and no kernel.
+
+use crate::error::{Error, Result};
+use crate::family::{contraction, map, reduce, window};
+use crate::layout::Layout;
+use crate::plan::{Dispatch, Plan};
+use crate::profile::DeviceProfile;
+
+pub use crate::family::contraction::Contraction;
+pub use crate::family::map::Map;
+pub use crate::family::reduce::Reduce;
+pub use crate::family::window::Window;
+
+/// What an op comes down to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// Sums of products: matrix products, convolutions.
+    Contraction(Contraction),
+    /// Sliding windows: pooling.
+    Window(Window),
+    /// Reductions along axes: sums, maxima, softmax.
+    Reduce(Reduce),
+    /// Elementwise work and copies.
+    Map(Map),
+}
+
+/// A way to solve a problem, with its reason. Families list them best first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate<V> {
+    /// What distinguishes it: body, tile.
+    pub variant: V,
+    /// Its name, as tables print it.
+    pub name: String,
+    /// Why it stands where it stands.
+    pub why: String,
+}
+
+/// The operands that a plan is made for.
+pub(crate) struct Operands<'a> {
+    pub op: &'static str,
+    pub inputs: &'a [Layout],
+    pub outputs: &'a [Layout],
+}
+
+impl Operands<'_> {
+    /// Whether any may share a buffer with one that is written.
+    pub fn arena(&self) -> bool {
+        self.inputs.iter().chain(self.outputs).any(|layout| layout.arena)
+    }
+}
+
+/// A family's part of a plan.
+pub(crate) struct Built {
+    pub scratch: Vec<u64>,
+    pub dispatches: Vec<Dispatch>,
+    /// The byte alignment that the variant needs of its operands; scalar loads need an element's.
+    pub align: u32,
+}
+
+impl Built {
+    /// A variant without scratch memory that loads element by element.
+    pub fn scalar(dispatches: Vec<Dispatch>) -> Self {
+        Built { scratch: Vec::new(), dispatches, align: 4 }
+    }
+}
+
+impl Problem {
+    /// Plans made by the problem's family, best candidate first: only the first that the device's limits allow, or every
+    /// one. With none left, the error is that of the last.
+    pub(crate) fn plans(&self, operands: &Operands<'_>, profile: &DeviceProfile, every: bool) -> Result<Vec<Plan>> {
+        match self {
+            Problem::Contraction(p) => {
+                let build = |c: &_| contraction::build(p, c, operands, profile);
+                collect(operands, contraction::candidates(p, profile), build, every)
+            }
+            Problem::Window(p) => {
+                let build = |c: &_| window::build(p, c, operands, profile);
+                collect(operands, window::candidates(p, profile), build, every)
+            }
+            Problem::Reduce(p) => {
+                let build = |c: &_| reduce::build(p, c, operands, profile);
+                collect(operands, reduce::candidates(p, profile), build, every)
+            }
+            Problem::Map(p) => {
+                let build = |c: &_| map::build(p, c, operands, profile);
+                collect(operands, map::candidates(p, profile), build, every)
+            }
+        }
+    }
+}
+
+fn collect<V>(
+    operands: &Operands<'_>,
+    candidates: Vec<Candidate<V>>,
+    build: impl Fn(&V) -> Result<Built>,
+    every: bool,
+) -> Result<Vec<Plan>> {
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut passed_over = Vec::new();
+    let mut last = None;
+    for candidate in candidates {
+        match build(&candidate.variant) {
+            Ok(built) => plans.push(Plan {
+                op: operands.op,
+                variant: candidate.name,
+                why: candidate.why,
+                passed_over: passed_over.clone(),
+                inputs: needed(operands.inputs, built.align),
+                outputs: needed(operands.outputs, built.align),
+                scratch: built.scratch,
+                dispatches: built.dispatches,
+            }),
+            Err(error @ Error::Limit { .. }) => {
+                passed_over.push(format!("{}: {error}", candidate.name));
+                last = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+        if !every && !plans.is_empty() {
+            break;
+        }
+    }
+    match last {
+        Some(error) if plans.is_empty() => Err(error),
+        _ => Ok(plans),
+    }
+}
+
+/// The layouts that operands have to have for a variant: what was promised, but no stricter than it needs.
+fn needed(layouts: &[Layout], align: u32) -> Vec<Layout> {
+    layouts.iter().map(|layout| Layout { align: layout.align.min(align), ..layout.clone() }).collect()
+}

@@ -1,0 +1,160 @@
+//! What is known of a device: plain data that planning depends on, and nothing else does it depend on.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The families of devices that the planner tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// NVIDIA GPUs: 32 lanes a subgroup.
+    Nvidia,
+    /// AMD GPUs: 32 or 64 lanes a subgroup.
+    Amd,
+    /// Intel GPUs: 8 to 32 lanes a subgroup.
+    Intel,
+    /// Apple GPUs: 32 lanes a subgroup, unified memory.
+    Apple,
+    /// Phones and small boards: Adreno, Mali, PowerVR, Broadcom.
+    Mobile,
+    /// Drivers that run on the CPU: lavapipe, SwiftShader, WARP.
+    Cpu,
+    /// Anything else, the web included, where a browser hides what it runs on.
+    Unknown,
+}
+
+impl Class {
+    /// The lowest f32 rate, in FLOP/s, that is plausible for this crate's kernels on such a device. It turns the work
+    /// budget, which is a time, into a size: an underestimate costs a few dispatches more, an overestimate a reset of
+    /// the GPU by its system. The figures are a tenth or less of the slowest part of each family still in use.
+    pub fn floor_flops(self) -> f64 {
+        match self {
+            Class::Nvidia => 1e11,  // a GeForce MX150 does 1.1e12
+            Class::Amd => 5e10,     // the two compute units of a Ryzen 7000 do 5e11
+            Class::Intel => 2e10,   // UHD 600 does 2e11
+            Class::Apple => 1e11,   // an M1 does 2.6e12
+            Class::Mobile => 5e9,   // Mali-G52 does 5e10
+            Class::Cpu => 1e9,      // lavapipe ran the slowest of these kernels at 6e8 a core
+            Class::Unknown => 5e9,
+        }
+    }
+}
+
+/// A device as the planner sees it: limits, features, class and what was learnt about it.
+///
+/// [`Gpu::profile`](crate::Gpu::profile) returns the one of the open device; planning is a pure function of it, so a plan
+/// for another device can be made and read anywhere by changing the fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceProfile {
+    /// The adapter's name, as its driver gives it.
+    pub name: String,
+    /// The API underneath: `vulkan`, `metal`, `dx12`, `webgpu`.
+    pub backend: String,
+    /// Driver and version, as far as it tells.
+    pub driver: String,
+    /// The family that thresholds are chosen by.
+    pub class: Class,
+    /// The limits of the open device.
+    pub limits: wgpu::Limits,
+    /// The features of the open device.
+    pub features: wgpu::Features,
+    /// The smallest and largest subgroup size. Kernels that assume a size are candidates only where both agree.
+    pub subgroup_size: (u32, u32),
+    /// Streaming multiprocessors (compute units, cores), where known: no API of wgpu tells.
+    pub sm_count: Option<u32>,
+    /// Peak f32 rate in FLOP/s, where known.
+    pub peak_flops: Option<f64>,
+    /// Memory bandwidth in bytes/s, where known.
+    pub bandwidth: Option<f64>,
+    /// The longest that one dispatch, or one submission, should run at the class's lowest plausible rate. A GPU that also
+    /// draws a screen is reset by its system after about 2 s.
+    pub work_budget: Duration,
+    /// The rate in FLOP/s by which the work budget becomes a size; [`Class::floor_flops`] unless set.
+    pub floor_flops: f64,
+}
+
+impl DeviceProfile {
+    /// The profile of a device on an adapter.
+    pub(crate) fn of(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Self {
+        let class = classify(info);
+        let mut features = device.features();
+        if info.backend == wgpu::Backend::Dx12 && !features.contains(wgpu::Features::SHADER_F16) {
+            // Without DXC the shader model is 5.1: no f16, no subgroups, no packed dot products.
+            features.remove(wgpu::Features::SUBGROUP | wgpu::Features::SUBGROUP_BARRIER);
+        }
+        DeviceProfile {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            class,
+            limits: device.limits(),
+            features,
+            subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
+            sm_count: None,
+            peak_flops: None,
+            bandwidth: None,
+            work_budget: Duration::from_millis(200),
+            floor_flops: class.floor_flops(),
+        }
+    }
+
+    /// A device with WebGPU's default limits and no features: what a kernel can rely on everywhere.
+    ///
+    /// ```
+    /// let profile = tilewise::DeviceProfile::baseline();
+    /// assert_eq!(profile.limits.max_compute_workgroup_storage_size, 16384);
+    /// ```
+    pub fn baseline() -> Self {
+        DeviceProfile {
+            name: "baseline".into(),
+            backend: "any".into(),
+            driver: String::new(),
+            class: Class::Unknown,
+            limits: wgpu::Limits::default(),
+            features: wgpu::Features::empty(),
+            subgroup_size: (4, 128),
+            sm_count: None,
+            peak_flops: None,
+            bandwidth: None,
+            work_budget: Duration::from_millis(200),
+            floor_flops: Class::Unknown.floor_flops(),
+        }
+    }
+
+    /// The most work, in FLOPs, that one dispatch or one submission may hold.
+    pub fn work_limit(&self) -> f64 {
+        (self.work_budget.as_secs_f64() * self.floor_flops).max(1.0)
+    }
+
+    /// Bytes of parameters that fit into immediates; 0 where the device has none.
+    pub(crate) fn immediate_bytes(&self) -> u32 {
+        if self.features.contains(wgpu::Features::IMMEDIATES) { self.limits.max_immediate_size } else { 0 }
+    }
+}
+
+impl fmt::Display for DeviceProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {:?}, {})", self.name, self.backend, self.class, self.driver)
+    }
+}
+
+/// The family of an adapter, by its kind and its PCI or Khronos vendor id.
+fn classify(info: &wgpu::AdapterInfo) -> Class {
+    if info.device_type == wgpu::DeviceType::Cpu {
+        return Class::Cpu;
+    }
+    match info.vendor {
+        0x10DE => Class::Nvidia,
+        0x1002 | 0x1022 => Class::Amd,
+        0x8086 => Class::Intel,
+        0x106B => Class::Apple,
+        0x5143 | 0x13B5 | 0x1010 | 0x14E4 => Class::Mobile,
+        // Metal reports no vendor; on today's Macs it runs on Apple's own GPUs unless the name says otherwise.
+        _ if info.backend == wgpu::Backend::Metal => match info.name.as_str() {
+            name if name.contains("AMD") || name.contains("Radeon") => Class::Amd,
+            name if name.contains("Intel") => Class::Intel,
+            _ => Class::Apple,
+        },
+        _ => Class::Unknown,
+    }
+}

@@ -1,0 +1,257 @@
+//! The CPU twins: what every op computes, in plain loops with f64 sums, and how far a GPU may be off.
+//!
+//! A twin is an independent oracle. It reads an op's options, and shares nothing else with the kernels: no tiling, no
+//! lowering, no cleverness. Beside each value it derives the largest error that f32 arithmetic may make, by the standard
+//! model of floating point arithmetic (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., chapter 3) and
+//! WGSL's table of builtin accuracies.
+
+mod activation;
+mod matmul;
+
+pub use activation::activate;
+
+use crate::error::{Error, Result};
+use crate::layout::{DType, Element, Layout, count};
+use crate::op::Op;
+
+/// Unit roundoff of f32: 2^-24.
+pub const U: f64 = 1.0 / (1u64 << 24) as f64;
+/// A unit in the last place of f32, relative: the measure of WGSL's accuracy table.
+pub const ULP: f64 = 2.0 * U;
+/// The smallest normal f32. WGSL may flush what is smaller to zero.
+pub const TINY: f64 = f32::MIN_POSITIVE as f64;
+
+/// The constant of a sum of `k` rounded products in any order: k u / (1 - k u).
+pub fn gamma(k: usize) -> f64 {
+    let ku = k as f64 * U;
+    if ku < 1.0 { ku / (1.0 - ku) } else { f64::INFINITY }
+}
+
+/// A value with the error that a GPU may make in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Value {
+    /// The value, in f64.
+    pub value: f64,
+    /// |gpu - value| beyond this is wrong.
+    pub bound: f64,
+    /// |gpu - value| beyond this is suspect: rounding errors do not all point one way. At most `bound`.
+    pub suspect: f64,
+}
+
+impl Value {
+    /// A value that a GPU must produce to the bit.
+    pub fn exact(value: f64) -> Self {
+        Value { value, bound: 0.0, suspect: 0.0 }
+    }
+
+    /// A value with a bound that is suspicious nowhere below it.
+    pub fn within(value: f64, bound: f64) -> Self {
+        Value { value, bound, suspect: bound }
+    }
+
+    /// The value of a sum of `k` products with the sum of their magnitudes:
+    /// the bound is gamma(k) * magnitude + u * |value| + k * 2^-126, suspect is 8 sqrt(k) u * magnitude and the same rest.
+    pub fn sum(k: usize, value: f64, magnitude: f64) -> Self {
+        let rest = U * value.abs() + k as f64 * TINY;
+        let bound = gamma(k) * magnitude + rest;
+        Value { value, bound, suspect: bound.min(8.0 * (k as f64).sqrt() * U * magnitude + rest) }
+    }
+
+    /// The value after a step that multiplies errors by at most `slope` and adds `own` of its own.
+    pub fn step(self, value: f64, slope: f64, own: f64) -> Self {
+        Value { value, bound: slope * self.bound + own, suspect: slope * self.suspect + own }
+    }
+}
+
+/// The elements of a tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum HostData {
+    /// f32
+    F32(Vec<f32>),
+    /// i32
+    I32(Vec<i32>),
+    /// u32
+    U32(Vec<u32>),
+}
+
+/// A tensor on the host: what twins read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// Sizes of the dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// The elements, row-major.
+    pub data: HostData,
+}
+
+impl HostTensor {
+    /// A tensor of f32, i32 or u32.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the shape holds another number of elements, [`Error::DType`] for other types: no op takes them.
+    pub fn new<T: Element>(shape: &[usize], elements: &[T]) -> Result<Self> {
+        if count(shape) != elements.len() {
+            return Err(Error::Length { shape: shape.to_vec(), found: elements.len() });
+        }
+        HostTensor::from_bytes(shape, T::DTYPE, bytemuck::cast_slice(elements))
+    }
+
+    pub(crate) fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Result<Self> {
+        let data = match dtype {
+            DType::F32 => HostData::F32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I32 => HostData::I32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U32 => HostData::U32(bytemuck::pod_collect_to_vec(bytes)),
+            found => {
+                return Err(Error::DType { op: "reference", operand: "a tensor".into(), expected: "f32, i32 or u32".into(), found });
+            }
+        };
+        Ok(HostTensor { shape: shape.to_vec(), data })
+    }
+
+    /// Type of the elements.
+    pub fn dtype(&self) -> DType {
+        match self.data {
+            HostData::F32(_) => DType::F32,
+            HostData::I32(_) => DType::I32,
+            HostData::U32(_) => DType::U32,
+        }
+    }
+
+    /// The layout of the tensor on a device.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.shape, self.dtype())
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        count(&self.shape)
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An element as f64, which holds every f32, i32 and u32.
+    pub fn at(&self, index: usize) -> f64 {
+        match &self.data {
+            HostData::F32(elements) => elements[index].into(),
+            HostData::I32(elements) => elements[index].into(),
+            HostData::U32(elements) => elements[index].into(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.data {
+            HostData::F32(elements) => bytemuck::cast_slice(elements),
+            HostData::I32(elements) => bytemuck::cast_slice(elements),
+            HostData::U32(elements) => bytemuck::cast_slice(elements),
+        }
+    }
+}
+
+/// Which elements of an output a twin shall compute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Select {
+    /// Every one.
+    All,
+    /// Those at these flat indices: verification of what is too large to be computed whole on a CPU.
+    At(Vec<usize>),
+}
+
+impl Select {
+    /// The flat indices out of an output of `len` elements.
+    pub fn indices(&self, len: usize) -> Vec<usize> {
+        match self {
+            Select::All => (0..len).collect(),
+            Select::At(indices) => indices.iter().copied().filter(|&index| index < len).collect(),
+        }
+    }
+}
+
+/// What a twin expects of an output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// Sizes of the output's dimensions.
+    pub shape: Vec<usize>,
+    /// Type of the output's elements.
+    pub dtype: DType,
+    /// The flat index of each value.
+    pub indices: Vec<usize>,
+    /// The values.
+    pub values: Vec<Value>,
+}
+
+impl Expected {
+    /// Computes the selected elements of an output, one by one.
+    pub fn compute(shape: &[usize], dtype: DType, select: &Select, element: impl FnMut(usize) -> Value) -> Self {
+        let indices = select.indices(count(shape));
+        let values = indices.iter().copied().map(element).collect();
+        Expected { shape: shape.to_vec(), dtype, indices, values }
+    }
+}
+
+/// The result of a check of a whole output by a random projection (Freivalds).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Projection {
+    /// The largest error as a fraction of its bound.
+    pub worst_fraction: f64,
+    /// The row in which it was found.
+    pub row: usize,
+}
+
+/// An op with a CPU twin.
+pub trait Twin: Op {
+    /// Computes the outputs on the CPU, with error bounds.
+    ///
+    /// # Errors
+    /// What the op refuses of these shapes.
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>>;
+
+    /// Checks a whole output in less time than computing it takes, by projecting it onto a random vector of signs; `None`
+    /// where the op knows no such check. Source: R. Freivalds, Probabilistic machines can use less running time, 1977.
+    fn project(&self, _inputs: &[HostTensor], _output: &HostTensor, _seed: u64) -> Option<Projection> {
+        None
+    }
+}
+
+/// A small generator for test data and sampling: splitmix64 (Steele, Lea and Flood, 2014). Not for secrets.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`, which is not 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n.max(1) as u64) as usize
+    }
+
+    /// A float in [-1, 1).
+    pub fn signed(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// So many floats in [-1, 1).
+    pub fn floats(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.signed()).collect()
+    }
+
+    /// So many whole numbers in -8..=8, as floats: sums of their products are exact in any order as long as they stay
+    /// below 2^24, that is up to 2^18 terms.
+    pub fn integers(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.below(17) as f32 - 8.0).collect()
+    }
+}

@@ -1,0 +1,378 @@
+//! GPU against CPU, in a user's own tests: one call runs an op on a [`Gpu`] and on its twin, and reports.
+//!
+//! An element passes if it lies within the error bound that the twin derived for it: no tuned epsilon. Guard zones around
+//! every operand make a dropped bounds check a wrong value: around inputs they hold NaN, then the largest and the lowest
+//! finite numbers, one run each; outputs start as NaN and lie between sentinels that must survive.
+//!
+//! ```no_run
+//! use tilewise::{Gpu, Matmul, verify};
+//! let gpu = Gpu::new()?;
+//! let a = gpu.tensor(&[3, 5], &[0.5f32; 15])?;
+//! let b = gpu.tensor(&[5, 4], &[0.25f32; 20])?;
+//! let report = verify::matmul(&gpu, &Matmul::default(), &a, &b)?;
+//! println!("{report}");
+//! report.assert();
+//! # Ok::<(), tilewise::Error>(())
+//! ```
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::layout::{DType, Layout};
+use crate::op::matmul::Matmul;
+use crate::plan::Plan;
+use crate::reference::{Expected, HostTensor, Random, Select, Twin};
+use crate::tensor::{AnyTensor, Operand, Tensor};
+
+/// What guards are filled with; each is a run of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// NaN, and 0x7FC07FC0 as integer.
+    NaN,
+    /// The largest finite number: it would win a maximum.
+    Max,
+    /// The lowest: it would win a minimum.
+    Lowest,
+}
+
+impl Fill {
+    /// Every fill.
+    pub const ALL: [Fill; 3] = [Fill::NaN, Fill::Max, Fill::Lowest];
+
+    fn word(self, dtype: DType) -> u32 {
+        match (self, dtype) {
+            (Fill::NaN, _) => 0x7FC0_7FC0,
+            (Fill::Max, DType::F32) => f32::MAX.to_bits(),
+            (Fill::Lowest, DType::F32) => f32::MIN.to_bits(),
+            (Fill::Max, DType::I32) => i32::MAX as u32,
+            (Fill::Lowest, DType::I32) => i32::MIN as u32,
+            (Fill::Max, _) => u32::MAX,
+            (Fill::Lowest, _) => 0,
+        }
+    }
+}
+
+/// Elements of guard before an operand: odd, so that operands start off every alignment but that of an element, and more
+/// than any tile reaches beyond its edge.
+const GUARD: usize = 4099;
+/// The bits that outputs start with: a NaN that no kernel makes.
+const UNWRITTEN: u32 = 0x7FC0_5EED;
+/// The bits around outputs.
+const SENTINEL: u32 = 0xC0DE_D00D;
+/// Multiply-adds above which not all of an output is computed on the CPU.
+pub const SAMPLING_THRESHOLD: f64 = 2e8;
+/// Elements that are drawn then, beside every tile's corners.
+pub const SAMPLES: usize = 4096;
+
+/// The element that was furthest off.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Worst {
+    /// |gpu - expected| / bound. Above 1 is wrong, infinite if the bound is 0.
+    pub fraction: f64,
+    /// The number of the output.
+    pub output: usize,
+    /// The flat index.
+    pub index: usize,
+    /// What the GPU computed.
+    pub gpu: f64,
+    /// What the twin computed.
+    pub expected: f64,
+    /// How far the two may be apart.
+    pub bound: f64,
+}
+
+/// The outcome of a comparison.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What ran: op and variant.
+    pub what: String,
+    /// Elements compared, all runs together.
+    pub compared: usize,
+    /// Of these, how many differ at all from the twin's value rounded to the output's type.
+    pub exact_mismatches: usize,
+    /// How many are wrong: further off than the bound, NaN where a number is expected, never written.
+    pub wrong: usize,
+    /// How many are within the bound but suspiciously far off: rounding errors rarely all point one way.
+    pub suspect: usize,
+    /// The element furthest off, as a fraction of its bound.
+    pub worst: Worst,
+    /// Bytes outside of the outputs that were written.
+    pub trespasses: usize,
+    /// Whether only a sample was compared, with a projection of the whole where the op has one.
+    pub sampled: bool,
+    /// The worst fraction of the projection, where there was one.
+    pub projection: Option<f64>,
+}
+
+impl Report {
+    /// Whether nothing was wrong. Suspect elements do not fail a user's check.
+    pub fn passed(&self) -> bool {
+        self.wrong == 0 && self.trespasses == 0 && self.projection.is_none_or(|fraction| fraction <= 1.0)
+    }
+
+    /// Panics with the report unless [`passed`](Report::passed): a test's last line.
+    ///
+    /// # Panics
+    /// If anything was wrong.
+    #[track_caller]
+    pub fn assert(&self) {
+        assert!(self.passed(), "{self}");
+    }
+
+    /// As [`assert`](Report::assert), and nothing may even be suspect.
+    ///
+    /// # Panics
+    /// If anything was wrong or suspect.
+    #[track_caller]
+    pub fn assert_strict(&self) {
+        assert!(self.passed() && self.suspect == 0, "{self}");
+    }
+
+    /// Takes another report in.
+    pub fn merge(&mut self, other: Report) {
+        if self.what.is_empty() {
+            self.what = other.what;
+        }
+        self.compared += other.compared;
+        self.exact_mismatches += other.exact_mismatches;
+        self.wrong += other.wrong;
+        self.suspect += other.suspect;
+        self.trespasses += other.trespasses;
+        self.sampled |= other.sampled;
+        self.projection = match (self.projection, other.projection) {
+            (Some(x), Some(y)) => Some(x.max(y)),
+            (x, y) => x.or(y),
+        };
+        if other.worst.fraction > self.worst.fraction || self.compared == other.compared {
+            self.worst = other.worst;
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Worst { fraction, output, index, gpu, expected, bound } = self.worst;
+        write!(
+            f,
+            "{}: {} of {} wrong, {} suspect, {} not exact; worst fraction of the bound {fraction:.3} at output {output}, \
+             element {index}: GPU {gpu:e}, CPU {expected:e}, bound {bound:.3e}",
+            self.what, self.wrong, self.compared, self.suspect, self.exact_mismatches
+        )?;
+        if self.trespasses > 0 {
+            write!(f, "; {} words outside of the outputs were written", self.trespasses)?;
+        }
+        if let Some(fraction) = self.projection {
+            write!(f, "; projection of the whole {fraction:.3} of its bound")?;
+        }
+        if self.sampled { f.write_str("; sampled") } else { Ok(()) }
+    }
+}
+
+/// Compares an output with what its twin expects.
+///
+/// Two NaN agree, two infinities of a sign agree, and an infinity agrees with a value that rounding may push beyond the
+/// largest f32.
+///
+/// # Errors
+/// [`Error::Length`] if the output has another number of elements than its twin, and [`Error::DType`] for another type.
+pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expected) -> Result<Report> {
+    if found.shape != expected.shape {
+        return Err(Error::Length { shape: expected.shape.clone(), found: found.len() });
+    }
+    if found.dtype() != expected.dtype {
+        return Err(Error::DType {
+            op: "verify",
+            operand: format!("output {output}"),
+            expected: expected.dtype.to_string(),
+            found: found.dtype(),
+        });
+    }
+    let mut report = Report { what: what.to_owned(), compared: expected.indices.len(), ..Report::default() };
+    for (&index, value) in expected.indices.iter().zip(&expected.values) {
+        let (gpu, exact) = (found.at(index), value.value);
+        let rounded = if found.dtype() == DType::F32 { f64::from(exact as f32) } else { exact };
+        let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
+        report.exact_mismatches += usize::from(!same);
+        let overflows = exact.is_finite() && gpu.is_infinite() && exact.abs() + value.bound >= f64::from(f32::MAX) && (gpu > 0.0) == (exact > 0.0);
+        let error = (gpu - exact).abs();
+        let rounding = (gpu - rounded).abs();
+        let fraction = if same || overflows {
+            // An exact value is not 0 off if its twin's f64 has digits that f32 lacks; but it is right.
+            if value.bound > 0.0 && error.is_finite() { (error / value.bound).min(1.0) } else { 0.0 }
+        } else if error.is_nan() || error.is_infinite() || value.bound.is_nan() {
+            f64::INFINITY
+        } else if value.bound == 0.0 {
+            if rounding == 0.0 { 0.0 } else { f64::INFINITY }
+        } else {
+            error / value.bound
+        };
+        if fraction > 1.0 {
+            report.wrong += 1;
+        } else if fraction * value.bound > value.suspect {
+            report.suspect += 1;
+        }
+        if fraction > report.worst.fraction || report.worst == Worst::default() {
+            report.worst = Worst { fraction, output, index, gpu, expected: exact, bound: value.bound };
+        }
+    }
+    Ok(report)
+}
+
+/// Runs an op's best plan between guards, with every fill, and compares each run with the twin.
+///
+/// # Errors
+/// What the op refuses, and what running it may fail with.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Report> {
+    let plan = op.plan(gpu.profile(), &guarded_layouts(inputs))?;
+    self::plan(gpu, op, &plan, inputs)
+}
+
+/// As [`op`] for every candidate that the device allows, not only the best: a report for each.
+///
+/// # Errors
+/// As [`op`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Vec<Report>> {
+    let plans = op.plans(gpu.profile(), &guarded_layouts(inputs))?;
+    let twins = op.twin(inputs, &selection(&plans[0]))?;
+    plans.iter().map(|plan| against(gpu, op, plan, inputs, &twins)).collect()
+}
+
+/// As [`op`] for a given plan, made for [`guarded_layouts`] or weaker.
+///
+/// # Errors
+/// As [`op`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn plan<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor]) -> Result<Report> {
+    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(plan))?)
+}
+
+/// Verifies a matrix product of tensors that are on the device.
+///
+/// # Errors
+/// As [`op`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn matmul(gpu: &Gpu, options: &Matmul, a: &Tensor<f32>, b: &Tensor<f32>) -> Result<Report> {
+    op(gpu, options, &[download(gpu, a.any())?, download(gpu, b.any())?])
+}
+
+/// Verifies an op on tensors that are on the device.
+///
+/// # Errors
+/// As [`op`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn tensors<O: Twin + ?Sized>(gpu: &Gpu, options: &O, inputs: &[&dyn Operand]) -> Result<Report> {
+    let inputs = inputs.iter().map(|input| download(gpu, input.any())).collect::<Result<Vec<_>>>()?;
+    op(gpu, options, &inputs)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn download(gpu: &Gpu, tensor: &AnyTensor) -> Result<HostTensor> {
+    HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &gpu.download_bytes(tensor)?)
+}
+
+/// The layouts that operands have between guards: aligned to an element and no more.
+pub fn guarded_layouts(inputs: &[HostTensor]) -> Vec<Layout> {
+    inputs.iter().map(|input| Layout { align: 4, ..input.layout() }).collect()
+}
+
+/// Which elements of the outputs of a plan are compared: all, or the corners of its tiles and a sample.
+fn selection(plan: &Plan) -> Select {
+    if plan.work().flops / 2.0 <= SAMPLING_THRESHOLD {
+        return Select::All;
+    }
+    let shape = &plan.outputs[0].shape;
+    let len = plan.outputs[0].len();
+    let (rows, columns) = match shape[..] {
+        [.., rows, columns] => (rows, columns),
+        _ => (1, len),
+    };
+    let (tile_m, tile_n) = plan.dispatches.first().and_then(|dispatch| dispatch.kernel.tile()).unwrap_or((64, 64));
+    let corners = |size: usize, tile: usize| -> Vec<usize> {
+        (0..size.div_ceil(tile)).flat_map(|t| [t * tile, ((t + 1) * tile).min(size) - 1]).collect()
+    };
+    let (row_corners, column_corners) = (corners(rows, tile_m), corners(columns, tile_n));
+    // Corners of the tiles of the first and the last matrix of a batch.
+    let entries = len / (rows * columns).max(1);
+    let mut indices: Vec<usize> = [0, entries.saturating_sub(1)]
+        .into_iter()
+        .flat_map(|entry| row_corners.iter().map(move |row| entry * rows + row))
+        .flat_map(|row| column_corners.iter().map(move |column| row * columns + column))
+        .collect();
+    let mut random = Random::new(0x5EED);
+    indices.extend((0..SAMPLES).map(|_| random.below(len)));
+    indices.sort_unstable();
+    indices.dedup();
+    Select::At(indices)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn against<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor], twins: &[Expected]) -> Result<Report> {
+    let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
+    let mut total = Report::default();
+    for fill in Fill::ALL {
+        let operands = inputs.iter().map(|input| guarded_input(gpu, input, fill)).collect::<Result<Vec<_>>>()?;
+        let outputs = plan.outputs.iter().map(|layout| guarded_output(gpu, layout)).collect::<Result<Vec<_>>>()?;
+        let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
+        gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
+        for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&gpu.download_bytes(arena)?);
+            let (before, rest) = words.split_at(GUARD);
+            let (elements, after) = rest.split_at(output.len());
+            let found = HostTensor::from_bytes(output.shape(), output.dtype(), bytemuck::cast_slice(elements))?;
+            let mut report = compare(&what, number, &found, expected)?;
+            report.trespasses = before.iter().chain(after).filter(|&&word| word != SENTINEL).count();
+            report.wrong += expected.indices.iter().filter(|&&index| elements[index] == UNWRITTEN && !expected.values.is_empty()).count();
+            report.sampled = expected.indices.len() < output.len();
+            if report.sampled {
+                report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
+            }
+            total.merge(report);
+        }
+    }
+    Ok(total)
+}
+
+/// A device on every adapter of the machine, with poisoned pools: what tests run on. Opened once a process.
+///
+/// With no adapter the list is empty, a line on standard error says so, and tests that loop over it check nothing on a
+/// device; with `TILEWISE_REQUIRE_GPU=1` in the environment that is a failure instead.
+///
+/// # Panics
+/// If a device is required and there is none, or an adapter cannot be opened.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn devices() -> &'static [Gpu] {
+    static DEVICES: std::sync::OnceLock<Vec<Gpu>> = std::sync::OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let count = Gpu::adapters().len();
+        if count == 0 {
+            assert!(std::env::var("TILEWISE_REQUIRE_GPU").as_deref() != Ok("1"), "TILEWISE_REQUIRE_GPU is set, and there is no adapter");
+            eprintln!("no adapter found: nothing is checked on a device");
+        }
+        let open = |index| Gpu::builder().adapter_index(index).poison(true).build();
+        (0..count).map(|index| open(index).unwrap_or_else(|error| panic!("adapter {index}: {error}"))).collect()
+    })
+}
+
+/// The tensor between guards of a fill.
+#[cfg(not(target_arch = "wasm32"))]
+fn guarded_input(gpu: &Gpu, input: &HostTensor, fill: Fill) -> Result<AnyTensor> {
+    let mut words = vec![fill.word(input.dtype()); GUARD];
+    words.extend(bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes()));
+    words.resize(words.len() + GUARD, fill.word(input.dtype()));
+    let arena = AnyTensor::from(gpu.tensor(&[words.len()], &words)?);
+    Ok(AnyTensor::new(arena.storage().clone(), GUARD as u64 * 4, &input.shape, input.dtype()))
+}
+
+/// An output between sentinels, with the tensor that holds it and them.
+#[cfg(not(target_arch = "wasm32"))]
+fn guarded_output(gpu: &Gpu, layout: &Layout) -> Result<(AnyTensor, AnyTensor)> {
+    let mut words = vec![SENTINEL; GUARD];
+    words.resize(GUARD + layout.len(), UNWRITTEN);
+    words.resize(2 * GUARD + layout.len(), SENTINEL);
+    let arena = AnyTensor::from(gpu.tensor(&[words.len()], &words)?);
+    let output = AnyTensor::new(arena.storage().clone(), GUARD as u64 * 4, &layout.shape, layout.dtype);
+    Ok((arena, output))
+}
