@@ -179,8 +179,8 @@ fn draw(set: &DataSet, predictions: &[usize]) {
         println!();
     }
     for what in ["label", "predicted"] {
-        for image in 0..shown {
-            let class = if what == "label" { usize::from(set.labels[image]) } else { predictions[image] };
+        for (&label, &prediction) in set.labels.iter().zip(predictions).take(shown) {
+            let class = if what == "label" { usize::from(label) } else { prediction };
             print!("{:28}  ", format!("{what}: {}", NAMES[class]));
         }
         println!();
