@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report};
-use tilewise::{Activation, Gpu, Matmul};
+use tilewise::{Activation, Conv2d, ConvTranspose2d, Gpu, Matmul, Padding};
 
 const HELP: &str = "\
 Check every op in every variant on every adapter against the CPU.
@@ -36,12 +36,17 @@ fn case(op: impl Twin + 'static, shapes: &[&'static [usize]], exact: bool) -> Ca
 
 /// What is checked: shapes off the tiles' edges, several tiles wide.
 fn cases() -> Vec<Case> {
+    let strided =
+        Conv2d { stride: [2, 1], padding: Padding::all(2), dilation: [1, 2], groups: 2, ..Default::default() };
     vec![
         case(Matmul::default(), &[&[67, 131], &[131, 70]], true),
         case(Matmul::default(), &[&[3, 17, 33], &[33, 9]], true),
         case(Matmul { transpose_a: true, transpose_b: true, ..Default::default() }, &[&[65, 66], &[35, 65]], true),
         case(Matmul { alpha: 0.5, beta: -2.0, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], true),
         case(Matmul { activation: Activation::Gelu, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], false),
+        case(Conv2d::default(), &[&[2, 5, 13, 17], &[9, 5, 3, 3], &[9]], true),
+        case(strided, &[&[1, 4, 13, 17], &[6, 2, 3, 3]], true),
+        case(ConvTranspose2d { stride: [2, 2], ..Default::default() }, &[&[2, 5, 6, 7], &[5, 4, 3, 3], &[4]], true),
     ]
 }
 
@@ -126,7 +131,7 @@ fn print(adapter: &str, row: &Row, json: bool) {
         );
     } else {
         let Row { op, variant, cases, exact_mismatches, worst, .. } = row;
-        println!("{op:12} {variant:32} {cases:5} {exact_mismatches:16} {worst:21.3}  {status}");
+        println!("{op:18} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3}  {status}");
     }
     row.failures.iter().for_each(|failure| eprintln!("  {failure}"));
 }
@@ -144,7 +149,7 @@ fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
         if !json {
             println!("{adapter_name}");
             println!(
-                "{:12} {:32} {:>5} {:>16} {:>21}  status",
+                "{:18} {:28} {:>5} {:>16} {:>21}  status",
                 "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction"
             );
         }
