@@ -4,6 +4,8 @@
 //! lowers to a [`Problem`]; it never names a kernel.
 
 pub(crate) mod activation;
+pub(crate) mod conv2d;
+pub(crate) mod conv_transpose2d;
 pub(crate) mod matmul;
 
 use std::fmt::Debug;
@@ -86,7 +88,13 @@ pub(crate) fn expect_dtype(op: &'static str, operand: &str, layout: &Layout, amo
 }
 
 /// Refuses an operand whose rank is not the one that the op takes.
-pub(crate) fn expect_rank(op: &'static str, operand: &'static str, layout: &Layout, rank: usize, words: &'static str) -> Result<()> {
+pub(crate) fn expect_rank(
+    op: &'static str,
+    operand: &'static str,
+    layout: &Layout,
+    rank: usize,
+    words: &'static str,
+) -> Result<()> {
     if layout.shape.len() == rank {
         return Ok(());
     }

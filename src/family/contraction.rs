@@ -14,6 +14,9 @@ use crate::split::{Cut, Divisible, Region, split};
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
+const IM2COL: ShaderFile = shader!("load/im2col.wgsl");
+const COL2IM: ShaderFile = shader!("load/col2im.wgsl");
+const FILTER: ShaderFile = shader!("load/filter.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
@@ -70,6 +73,53 @@ pub enum Addressing {
         /// Stride of k.
         k: usize,
     },
+    /// As dense, but k is a pair: `k % taps` at stride 1 and `k / taps` at a stride.
+    Filter {
+        /// Strides of the batch dimensions.
+        batch: Vec<usize>,
+        /// Stride of the row or column.
+        outer: usize,
+        /// Size of the inner part of k.
+        taps: usize,
+        /// Size of its outer part.
+        channels: usize,
+        /// Stride of its outer part.
+        k: usize,
+    },
+    /// The windows of a convolution; columns are (image, pixel of the output), k is (channel, tap).
+    Windows(Windows),
+}
+
+impl Addressing {
+    /// Whether a part of k is an operand like the whole.
+    fn cuts_k(&self) -> bool {
+        matches!(self, Addressing::Dense { .. })
+    }
+}
+
+/// The windows that a kernel is moved over. All sides, strides, dilations and paddings are below 2^31.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Windows {
+    /// Strides of the batch dimensions.
+    pub batch: Vec<usize>,
+    /// Stride of an image.
+    pub image: usize,
+    /// Channels that a batch entry sums over.
+    pub channels: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Height and width of the output.
+    pub output: [usize; 2],
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Step of the window, down and across.
+    pub stride: [usize; 2],
+    /// Distance of taps, down and across.
+    pub dilation: [usize; 2],
+    /// Padding above and left.
+    pub padding: [usize; 2],
+    /// Whether the stride spreads the input instead of the windows.
+    pub transposed: bool,
 }
 
 /// Where a contraction's results go: always output 0.
@@ -156,8 +206,20 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
         // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
         // more: at 512^3 the register tile ran 9.5 GFLOP/s a core, the 64x64 staged tile 1.8, the 16x16 one 0.24. A
         // workgroup of 8 lanes is one subgroup there. The tile shrinks with the problem, since lanes outside still run.
-        let rows = if m <= 1 { 1 } else if m <= 4 { 4 } else { 8 };
-        let columns = if n <= 8 { 1 } else if n <= 32 { 4 } else { 8 };
+        let rows = if m <= 1 {
+            1
+        } else if m <= 4 {
+            4
+        } else {
+            8
+        };
+        let columns = if n <= 8 {
+            1
+        } else if n <= 32 {
+            4
+        } else {
+            8
+        };
         let variant = Variant { body: Body::Direct, lanes: (8, 1), per_lane: (rows, columns), step: 1 };
         list.push(candidate(variant, format!("class Cpu: workgroup memory is ordinary memory there; m={m}, n={n}")));
     }
@@ -183,7 +245,12 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
 }
 
 /// The dispatches of a variant.
-pub(crate) fn build(problem: &Contraction, variant: &Variant, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Built> {
+pub(crate) fn build(
+    problem: &Contraction,
+    variant: &Variant,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Built> {
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
@@ -253,6 +320,23 @@ impl Pieces<'_> {
                 (region.0.iter().cloned().zip(batch.iter().copied()))
                     .chain([(region.0[outer_dim].clone(), *outer), (region.0[k_dim].clone(), *k)]),
             ),
+            Addressing::Filter { batch, outer, taps, channels, k } => {
+                reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
+                    (region.0[outer_dim].clone(), *outer),
+                    (0..*channels, *k),
+                    (0..*taps, 1),
+                ]))
+            }
+            Addressing::Windows(windows) => {
+                // Whole images: the loader is told where in the first one it starts.
+                let pixels = windows.output[0] * windows.output[1];
+                let images = region.0[outer_dim].start / pixels..region.0[outer_dim].end.div_ceil(pixels);
+                let size = windows.channels * windows.input[0] * windows.input[1];
+                reach(
+                    (region.0.iter().cloned().zip(windows.batch.iter().copied()))
+                        .chain([(images, windows.image), (0..size, 1)]),
+                )
+            }
         }
     }
 
@@ -289,7 +373,9 @@ impl Divisible for Pieces<'_> {
         cuts.push(Cut { dim: m, grain: self.tile.0, free: true });
         cuts.push(Cut { dim: n, grain: self.tile.1, free: true });
         // Cutting k makes every piece but the first read the output again.
-        cuts.push(Cut { dim: k, grain: self.step, free: false });
+        if self.problem.a.addressing.cuts_k() && self.problem.b.addressing.cuts_k() {
+            cuts.push(Cut { dim: k, grain: self.step, free: false });
+        }
         cuts
     }
 
@@ -318,12 +404,19 @@ fn inner<T: Copy + Default>(batch: &[T]) -> [T; 3] {
     last
 }
 
-fn dispatch(pieces: &Pieces<'_>, variant: &Variant, region: &Region, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Dispatch> {
+fn dispatch(
+    pieces: &Pieces<'_>,
+    variant: &Variant,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
     let problem = pieces.problem;
     let (m_dim, n_dim, k_dim) = pieces.dims();
     let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
     let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
-    let mut assembly = Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
+    let mut assembly =
+        Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
 
     assembly.common(GRID).common(ACTIVATION);
     for (name, value) in [
@@ -346,12 +439,18 @@ fn dispatch(pieces: &Pieces<'_>, variant: &Variant, region: &Region, operands: &
         let range = bytes(pieces.operand(operand, region, dim), operand.dtype);
         bytes_moved += range.end - range.start;
         bind_operand(&mut assembly, hook, operand, range)?;
+        if let Addressing::Windows(windows) = &operand.addressing {
+            bind_windows(&mut assembly, hook, windows, region.0[dim].start)?;
+        }
     }
 
     let range = bytes(pieces.target(region), problem.out.dtype);
     bytes_moved += range.end - range.start;
     assembly.fragment("out", LINEAR);
-    assembly.bind("out", Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() });
+    assembly.bind(
+        "out",
+        Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() },
+    );
     assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
     assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
     assembly.constant("out", "FIRST", Value::Bool(region.0[k_dim].start == 0));
@@ -393,8 +492,50 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
             batch_strides(assembly, hook, batch)?;
             assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
         }
+        Addressing::Filter { batch, outer, taps, k, .. } => {
+            assembly.fragment(hook, FILTER);
+            // Taps lie side by side.
+            assembly.constant(hook, "K_FASTEST", Value::Bool(true));
+            assembly.constant(hook, "TAPS", word(*taps));
+            batch_strides(assembly, hook, batch)?;
+            assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
+        }
+        Addressing::Windows(windows) => {
+            assembly.fragment(hook, if windows.transposed { COL2IM } else { IM2COL });
+            // Pixels lie side by side.
+            assembly.constant(hook, "K_FASTEST", Value::Bool(false));
+        }
     }
     Ok(())
+}
+
+/// The constants and parameters of the window loaders; `first` is the first column.
+fn bind_windows(assembly: &mut Assembly, hook: &'static str, windows: &Windows, first: usize) -> Result<()> {
+    let [height, width] = windows.input;
+    let pixels = windows.output[0] * windows.output[1];
+    // By k and, where transposed, by the stride the loader divides at every load: constants make that cheap.
+    assembly.constant(hook, "KERNEL_H", word(windows.kernel[0])).constant(hook, "KERNEL_W", word(windows.kernel[1]));
+    batch_strides(assembly, hook, &windows.batch)?;
+    assembly.size(hook, "image_stride", windows.image)?.size(hook, "channel_stride", height * width)?;
+    assembly.size(hook, "column_first", first % pixels)?.size(hook, "pixels", pixels)?;
+    assembly.size(hook, "out_width", windows.output[1])?;
+    assembly.size(hook, "dilation_h", windows.dilation[0])?.size(hook, "dilation_w", windows.dilation[1])?;
+    assembly.size(hook, "top", windows.padding[0])?.size(hook, "left", windows.padding[1])?;
+    let [down, across] = windows.stride;
+    if windows.transposed {
+        assembly.constant(hook, "STRIDE_H", word(down)).constant(hook, "STRIDE_W", word(across));
+        assembly.size(hook, "height", (height - 1) * down + 1)?.size(hook, "width", (width - 1) * across + 1)?;
+        assembly.size(hook, "row_stride", width)?;
+    } else {
+        assembly.size(hook, "height", height)?.size(hook, "width", width)?;
+        assembly.size(hook, "stride_h", down)?.size(hook, "stride_w", across)?;
+    }
+    Ok(())
+}
+
+/// A constant that is below 2^32: ops refuse kernels whose side is not, and `size` refuses sums as long.
+fn word(value: usize) -> Value {
+    Value::U32(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
 fn read(input: usize, range: Range<u64>, dtype: DType) -> Binding {

@@ -24,7 +24,13 @@ impl Geometry {
         let (transpose_a, transpose_b) = (op.transpose_a && a.len() > 1, op.transpose_b && b.len() > 1);
         let k = match a {
             [k] => *k,
-            [.., rows, columns] => if transpose_a { *rows } else { *columns },
+            [.., rows, columns] => {
+                if transpose_a {
+                    *rows
+                } else {
+                    *columns
+                }
+            }
             [] => 1,
         };
         let vectors = usize::from(a.len() > 1) + usize::from(b.len() > 1);
@@ -78,7 +84,7 @@ fn broadcast_index(own: &[usize], shape: &[usize], flat: usize) -> usize {
 }
 
 /// `alpha * sum + beta * addend` with its roundings.
-fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Value {
+pub(super) fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Value {
     let scaled = alpha * sum.value;
     let scaling = if alpha == 1.0 { 0.0 } else { U * scaled.abs() + TINY };
     match addend {

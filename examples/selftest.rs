@@ -1,0 +1,204 @@
+//! Every op, in every variant, on every adapter of the machine, against the CPU. What to run first on a new machine, and
+//! what to attach to a bug report.
+//!
+//!     cargo run --release --example selftest -- --json
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+use tilewise::reference::{HostTensor, Random, Twin};
+use tilewise::verify::{self, Report};
+use tilewise::{Activation, Conv2d, ConvTranspose2d, Gpu, Matmul, Padding};
+
+const HELP: &str = "\
+Check every op in every variant on every adapter against the CPU.
+
+Usage: cargo run --release --example selftest -- [OPTIONS]
+
+  --adapter NAME   only adapters whose name contains NAME
+  --json           a line of JSON for each variant instead of a table
+  --help           print this
+
+Exit status: 0 if everything passed, 1 if something failed or there is no adapter, 2 for bad input.";
+
+/// An op with the shapes that it is tried with.
+struct Case {
+    op: Box<dyn Twin>,
+    shapes: Vec<&'static [usize]>,
+    /// Whether whole numbers have to come out to the bit.
+    exact: bool,
+}
+
+fn case(op: impl Twin + 'static, shapes: &[&'static [usize]], exact: bool) -> Case {
+    Case { op: Box::new(op), shapes: shapes.to_vec(), exact }
+}
+
+/// What is checked: shapes off the tiles' edges, several tiles wide.
+fn cases() -> Vec<Case> {
+    let strided =
+        Conv2d { stride: [2, 1], padding: Padding::all(2), dilation: [1, 2], groups: 2, ..Default::default() };
+    vec![
+        case(Matmul::default(), &[&[67, 131], &[131, 70]], true),
+        case(Matmul::default(), &[&[3, 17, 33], &[33, 9]], true),
+        case(Matmul { transpose_a: true, transpose_b: true, ..Default::default() }, &[&[65, 66], &[35, 65]], true),
+        case(Matmul { alpha: 0.5, beta: -2.0, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], true),
+        case(Matmul { activation: Activation::Gelu, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], false),
+        case(Conv2d::default(), &[&[2, 5, 13, 17], &[9, 5, 3, 3], &[9]], true),
+        case(strided, &[&[1, 4, 13, 17], &[6, 2, 3, 3]], true),
+        case(ConvTranspose2d { stride: [2, 2], ..Default::default() }, &[&[2, 5, 6, 7], &[5, 4, 3, 3], &[4]], true),
+    ]
+}
+
+/// A line of the table.
+struct Row {
+    op: &'static str,
+    variant: String,
+    cases: usize,
+    /// Elements that differ where whole numbers have to come out to the bit.
+    exact_mismatches: usize,
+    worst: f64,
+    failures: Vec<String>,
+}
+
+impl Row {
+    fn take(&mut self, report: &Report, exact: bool) {
+        self.cases += 1;
+        self.worst = self.worst.max(report.worst.fraction);
+        if exact {
+            self.exact_mismatches += report.exact_mismatches;
+        }
+        if !report.passed() || (exact && report.exact_mismatches > 0) {
+            self.failures.push(report.to_string());
+        }
+    }
+}
+
+/// The row of a variant, a new one if it is the first of its kind.
+fn row<'a>(rows: &'a mut Vec<Row>, op: &'static str, variant: &str) -> &'a mut Row {
+    let at = rows.iter().position(|row| row.op == op && row.variant == variant).unwrap_or_else(|| {
+        rows.push(Row { op, variant: variant.into(), cases: 0, exact_mismatches: 0, worst: 0.0, failures: Vec::new() });
+        rows.len() - 1
+    });
+    &mut rows[at]
+}
+
+/// Checks everything on one device, with whole numbers and with random ones.
+fn check(gpu: &Gpu) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (number, case) in cases().iter().enumerate() {
+        let op = case.op.name();
+        for whole in [true, false] {
+            let mut random = Random::new(number as u64);
+            let inputs: Result<Vec<HostTensor>, tilewise::Error> = (case.shapes.iter())
+                .map(|shape| {
+                    let len = shape.iter().product();
+                    HostTensor::new(shape, &if whole { random.integers(len) } else { random.floats(len) })
+                })
+                .collect();
+            // Plans are made in the order of the candidates that are checked: they name the reports' variants.
+            let outcome = inputs.and_then(|inputs| {
+                let plans = case.op.plans(gpu.profile(), &verify::guarded_layouts(&inputs))?;
+                Ok(plans.into_iter().zip(verify::candidates(gpu, &*case.op, &inputs)?))
+            });
+            match outcome {
+                Ok(reports) => reports.for_each(|(plan, report)| {
+                    row(&mut rows, op, &plan.variant).take(&report, whole && case.exact);
+                }),
+                Err(error) => row(&mut rows, op, "-").failures.push(error.to_string()),
+            }
+        }
+    }
+    rows
+}
+
+/// Prints a row as a line of the table, or of JSON.
+fn print(adapter: &str, row: &Row, json: bool) {
+    let status = if row.failures.is_empty() { "passed" } else { "failed" };
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "adapter": adapter,
+                "op": row.op,
+                "variant": row.variant,
+                "cases": row.cases,
+                "exact_mismatches": row.exact_mismatches,
+                // JSON has no infinity: an unbounded error is null.
+                "worst_bound_fraction": row.worst,
+                "status": status,
+            })
+        );
+    } else {
+        let Row { op, variant, cases, exact_mismatches, worst, .. } = row;
+        println!("{op:18} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3}  {status}");
+    }
+    row.failures.iter().for_each(|failure| eprintln!("  {failure}"));
+}
+
+fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
+    let mut adapters = Gpu::adapters();
+    adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&name.to_lowercase()));
+    if adapters.is_empty() {
+        eprintln!("no adapter found");
+        return Ok(false);
+    }
+    let mut passed = true;
+    for adapter in adapters {
+        let adapter_name = adapter.to_string();
+        if !json {
+            println!("{adapter_name}");
+            println!(
+                "{:18} {:28} {:>5} {:>16} {:>21}  status",
+                "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction"
+            );
+        }
+        match adapter.open() {
+            Ok(gpu) => {
+                for row in check(&gpu) {
+                    print(&adapter_name, &row, json);
+                    passed &= row.failures.is_empty();
+                }
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                passed = false;
+            }
+        }
+    }
+    Ok(passed)
+}
+
+/// Part of the adapter's name, and whether JSON is wanted; `None` for help.
+fn parse() -> Result<Option<(String, bool)>, lexopt::Error> {
+    let (mut name, mut json) = (String::new(), false);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("adapter") => name = parser.value()?.string()?,
+            Long("json") => json = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some((name, json)))
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let outcome = match parse() {
+        Ok(Some((name, json))) => run(&name, json),
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => Err(format!("{error}; see --help").into()),
+    };
+    match outcome {
+        Ok(passed) => ExitCode::from(u8::from(!passed)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

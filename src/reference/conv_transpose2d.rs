@@ -1,0 +1,51 @@
+//! The twin of [`ConvTranspose2d`].
+
+use crate::error::Result;
+use crate::layout::{DType, Layout};
+use crate::op::Op;
+use crate::op::conv_transpose2d::ConvTranspose2d;
+use crate::reference::matmul::linear;
+use crate::reference::{Expected, HostTensor, Select, Value, activate};
+
+impl super::Twin for ConvTranspose2d {
+    /// By the definition: all pairs of an input pixel and a tap that land on the output pixel.
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+        let shape = self.infer(&layouts)?.swap_remove(0).shape;
+        let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+        let (channels, height, width) = (x.shape[1], x.shape[2], x.shape[3]);
+        let (out_per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);
+        let (out_channels, out_h, out_w) = (shape[1], shape[2], shape[3]);
+        let per_group = channels / self.groups;
+        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+            let (across, down) = (flat % out_w, flat / out_w % out_h);
+            let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
+            let (group, o_in_group) = (o / out_per_group, o % out_per_group);
+            let (mut sum, mut magnitude) = (0.0, 0.0);
+            for c in group * per_group..(group + 1) * per_group {
+                for row in 0..height {
+                    for r in 0..kernel_h {
+                        if row * self.stride[0] + r * self.dilation[0] != down + self.padding.top {
+                            continue;
+                        }
+                        for column in 0..width {
+                            for s in 0..kernel_w {
+                                if column * self.stride[1] + s * self.dilation[1] != across + self.padding.left {
+                                    continue;
+                                }
+                                let tap = ((c * out_per_group + o_in_group) * kernel_h + r) * kernel_w + s;
+                                let product =
+                                    x.at(((n * channels + c) * height + row) * width + column) * weight.at(tap);
+                                sum += product;
+                                magnitude += product.abs();
+                            }
+                        }
+                    }
+                }
+            }
+            let terms = per_group * kernel_h * kernel_w;
+            let addend = bias.map(|bias| (1.0, bias.at(o)));
+            activate(self.activation, linear(Value::sum(terms, sum, magnitude), 1.0, addend))
+        })])
+    }
+}
