@@ -91,10 +91,19 @@ impl Gpu {
         let info = adapter.map_or_else(|| device.adapter_info(), |adapter| adapter.get_info());
         let profile = DeviceProfile::of(&info, &device);
         let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, None, cfg!(debug_assertions));
-        Gpu { executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, pipeline_cache, false))), profile: Arc::new(profile) }
+        Gpu {
+            executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, pipeline_cache, false))),
+            profile: Arc::new(profile),
+        }
     }
 
-    pub(crate) fn own(device: wgpu::Device, queue: wgpu::Queue, profile: DeviceProfile, cap: Option<u64>, poison: bool) -> Gpu {
+    pub(crate) fn own(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        profile: DeviceProfile,
+        cap: Option<u64>,
+        poison: bool,
+    ) -> Gpu {
         let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, cap, poison);
         memory.health.watch(&memory.device);
         Gpu { executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, None, true))), profile: Arc::new(profile) }
@@ -170,7 +179,9 @@ impl Gpu {
         let bytes: &[u8] = bytemuck::cast_slice(elements);
         let (_, start) = tensor.buffer();
         if start % 4 != 0 || bytes.len() % 4 != 0 {
-            return Err(Error::View { detail: format!("bytes {start}..{} are not whole words", start + bytes.len() as u64) });
+            return Err(Error::View {
+                detail: format!("bytes {start}..{} are not whole words", start + bytes.len() as u64),
+            });
         }
         self.own_tensor("write", tensor.any())?;
         if bytes.is_empty() { Ok(()) } else { self.wgpu().overwrite(tensor.any(), bytes) }
@@ -361,7 +372,13 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Gpu::run`].
-    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, gpu: &Gpu, bindings: &Bindings<'_>, workspace: &mut Workspace) -> Result<()> {
+    pub fn encode(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        gpu: &Gpu,
+        bindings: &Bindings<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         let inputs: Vec<&AnyTensor> = bindings.inputs.iter().map(|operand| operand.any()).collect();
         let outputs: Vec<&AnyTensor> = bindings.outputs.iter().map(|operand| operand.any()).collect();
         let operands = Operands { inputs: &inputs, outputs: &outputs };

@@ -5,6 +5,8 @@
 
 pub(crate) mod activation;
 pub(crate) mod matmul;
+pub(crate) mod reduce;
+pub(crate) mod softmax;
 
 use std::fmt::Debug;
 
@@ -86,7 +88,13 @@ pub(crate) fn expect_dtype(op: &'static str, operand: &str, layout: &Layout, amo
 }
 
 /// Refuses an operand whose rank is not the one that the op takes.
-pub(crate) fn expect_rank(op: &'static str, operand: &'static str, layout: &Layout, rank: usize, words: &'static str) -> Result<()> {
+pub(crate) fn expect_rank(
+    op: &'static str,
+    operand: &'static str,
+    layout: &Layout,
+    rank: usize,
+    words: &'static str,
+) -> Result<()> {
     if layout.shape.len() == rank {
         return Ok(());
     }

@@ -126,10 +126,9 @@ pub struct Plan {
 impl Plan {
     /// The sum of its dispatches' work.
     pub fn work(&self) -> Work {
-        self.dispatches.iter().fold(Work::default(), |sum, d| Work {
-            flops: sum.flops + d.work.flops,
-            bytes: sum.bytes + d.work.bytes,
-        })
+        self.dispatches
+            .iter()
+            .fold(Work::default(), |sum, d| Work { flops: sum.flops + d.work.flops, bytes: sum.bytes + d.work.bytes })
     }
 
     /// Bytes of scratch memory that running it takes.
@@ -163,7 +162,11 @@ impl Plan {
             match profile.sm_count {
                 Some(sms) if sms > 0 => {
                     let waves = groups.div_ceil(u64::from(sms));
-                    let _ = write!(text, "; {waves} waves over {sms} SMs, {} idle in the last", waves * u64::from(sms) - groups);
+                    let _ = write!(
+                        text,
+                        "; {waves} waves over {sms} SMs, {} idle in the last",
+                        waves * u64::from(sms) - groups
+                    );
                 }
                 _ => text.push_str("; SM count unknown"),
             }
@@ -319,7 +322,9 @@ impl Assembly {
             };
             match found {
                 Some((_, param)) if fits(param) => params.push(*param),
-                Some((_, param)) => return Err(self.broken(format!("params.{} is {:?}, given {param:?}", field.name, field.ty))),
+                Some((_, param)) => {
+                    return Err(self.broken(format!("params.{} is {:?}, given {param:?}", field.name, field.ty)));
+                }
                 None => return Err(self.broken(format!("params.{} is not given", field.name))),
             }
         }

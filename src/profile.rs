@@ -29,12 +29,12 @@ impl Class {
     /// the GPU by its system. The figures are a tenth or less of the slowest part of each family still in use.
     pub fn floor_flops(self) -> f64 {
         match self {
-            Class::Nvidia => 1e11,  // a GeForce MX150 does 1.1e12
-            Class::Amd => 5e10,     // the two compute units of a Ryzen 7000 do 5e11
-            Class::Intel => 2e10,   // UHD 600 does 2e11
-            Class::Apple => 1e11,   // an M1 does 2.6e12
-            Class::Mobile => 5e9,   // Mali-G52 does 5e10
-            Class::Cpu => 1e9,      // lavapipe ran the slowest of these kernels at 6e8 a core
+            Class::Nvidia => 1e11, // a GeForce MX150 does 1.1e12
+            Class::Amd => 5e10,    // the two compute units of a Ryzen 7000 do 5e11
+            Class::Intel => 2e10,  // UHD 600 does 2e11
+            Class::Apple => 1e11,  // an M1 does 2.6e12
+            Class::Mobile => 5e9,  // Mali-G52 does 5e10
+            Class::Cpu => 1e9,     // lavapipe ran the slowest of these kernels at 6e8 a core
             Class::Unknown => 5e9,
         }
     }

@@ -221,14 +221,29 @@ impl ProgramBuilder {
         for step in &steps {
             gpu.warm(&step.plan)?;
         }
-        Ok(Program { gpu, nodes, steps, inputs, outputs, memory, scratch_bytes: sizes.iter().sum(), recording: Mutex::new(()) })
+        Ok(Program {
+            gpu,
+            nodes,
+            steps,
+            inputs,
+            outputs,
+            memory,
+            scratch_bytes: sizes.iter().sum(),
+            recording: Mutex::new(()),
+        })
     }
 }
 
 impl Program {
     /// Starts a program for a device.
     pub fn builder(gpu: &Gpu) -> ProgramBuilder {
-        ProgramBuilder { gpu: gpu.clone(), nodes: Vec::new(), steps: Vec::new(), inputs: Vec::new(), outputs: Vec::new() }
+        ProgramBuilder {
+            gpu: gpu.clone(),
+            nodes: Vec::new(),
+            steps: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
     }
 
     /// Records a run with results of its own, in the order in which they were declared.
@@ -254,7 +269,9 @@ impl Program {
     }
 
     fn record(&self, inputs: &[&dyn Operand], outputs: &[AnyTensor]) -> Result<()> {
-        for (what, given, wanted) in [("inputs", inputs.len(), self.inputs.len()), ("results", outputs.len(), self.outputs.len())] {
+        for (what, given, wanted) in
+            [("inputs", inputs.len(), self.inputs.len()), ("results", outputs.len(), self.outputs.len())]
+        {
             if given != wanted {
                 return Err(broken(format!("{given} {what} given, {wanted} wanted")));
             }
@@ -318,7 +335,13 @@ impl fmt::Display for Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Program({} steps, {} values, {} bytes between)", self.steps.len(), self.nodes.len(), self.scratch_bytes)
+        write!(
+            f,
+            "Program({} steps, {} values, {} bytes between)",
+            self.steps.len(),
+            self.nodes.len(),
+            self.scratch_bytes
+        )
     }
 }
 

@@ -102,7 +102,12 @@ impl HostTensor {
             DType::I32 => HostData::I32(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => HostData::U32(bytemuck::pod_collect_to_vec(bytes)),
             found => {
-                return Err(Error::DType { op: "reference", operand: "a tensor".into(), expected: "f32, i32 or u32".into(), found });
+                return Err(Error::DType {
+                    op: "reference",
+                    operand: "a tensor".into(),
+                    expected: "f32, i32 or u32".into(),
+                    found,
+                });
             }
         };
         Ok(HostTensor { shape: shape.to_vec(), data })

@@ -69,7 +69,13 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
         let too_long = problem.spans(&region).into_iter().find(|(_, span)| span.end - span.start > limit);
         let parts = if let Some((slot, span)) = too_long {
             let length = |region: &Region| {
-                problem.spans(region).into_iter().filter(|(s, _)| *s == slot).map(|(_, s)| s.end - s.start).max().unwrap_or(0)
+                problem
+                    .spans(region)
+                    .into_iter()
+                    .filter(|(s, _)| *s == slot)
+                    .map(|(_, s)| s.end - s.start)
+                    .max()
+                    .unwrap_or(0)
             };
             let parts = cuts.iter().find_map(|cut| {
                 // A cut on the grain if there is one, else anywhere: fitting comes before speed.

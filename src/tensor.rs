@@ -50,7 +50,10 @@ impl AnyTensor {
         let usable = storage.bytes & !3;
         if start.saturating_add(bytes) > usable {
             return Err(Error::View {
-                detail: format!("{dtype}{shape:?} at element {offset} ends at byte {}, the buffer has {usable}", start.saturating_add(bytes)),
+                detail: format!(
+                    "{dtype}{shape:?} at element {offset} ends at byte {}, the buffer has {usable}",
+                    start.saturating_add(bytes)
+                ),
             });
         }
         Ok(AnyTensor::new(storage, start, shape, dtype))
@@ -101,7 +104,9 @@ impl AnyTensor {
             return Err(Error::View { detail: "a scalar has no dimension to slice".into() });
         };
         if range.start > range.end || range.end > rows {
-            return Err(Error::View { detail: format!("{}..{} of {rows} in {:?}", range.start, range.end, self.shape) });
+            return Err(Error::View {
+                detail: format!("{}..{} of {rows} in {:?}", range.start, range.end, self.shape),
+            });
         }
         let mut view = self.clone();
         view.offset += range.start as u64 * count(rest) as u64 * self.dtype.size();

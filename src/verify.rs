@@ -194,7 +194,10 @@ pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expecte
         let rounded = if found.dtype() == DType::F32 { f64::from(exact as f32) } else { exact };
         let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
         report.exact_mismatches += usize::from(!same);
-        let overflows = exact.is_finite() && gpu.is_infinite() && exact.abs() + value.bound >= f64::from(f32::MAX) && (gpu > 0.0) == (exact > 0.0);
+        let overflows = exact.is_finite()
+            && gpu.is_infinite()
+            && exact.abs() + value.bound >= f64::from(f32::MAX)
+            && (gpu > 0.0) == (exact > 0.0);
         let error = (gpu - exact).abs();
         let rounding = (gpu - rounded).abs();
         let fraction = if same || overflows {
@@ -309,7 +312,13 @@ fn selection(plan: &Plan) -> Select {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn against<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor], twins: &[Expected]) -> Result<Report> {
+fn against<O: Twin + ?Sized>(
+    gpu: &Gpu,
+    op: &O,
+    plan: &Plan,
+    inputs: &[HostTensor],
+    twins: &[Expected],
+) -> Result<Report> {
     let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
     let mut total = Report::default();
     for fill in Fill::ALL {
@@ -324,7 +333,11 @@ fn against<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTenso
             let found = HostTensor::from_bytes(output.shape(), output.dtype(), bytemuck::cast_slice(elements))?;
             let mut report = compare(&what, number, &found, expected)?;
             report.trespasses = before.iter().chain(after).filter(|&&word| word != SENTINEL).count();
-            report.wrong += expected.indices.iter().filter(|&&index| elements[index] == UNWRITTEN && !expected.values.is_empty()).count();
+            report.wrong += expected
+                .indices
+                .iter()
+                .filter(|&&index| elements[index] == UNWRITTEN && !expected.values.is_empty())
+                .count();
             report.sampled = expected.indices.len() < output.len();
             if report.sampled {
                 report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
@@ -348,7 +361,10 @@ pub fn devices() -> &'static [Gpu] {
     DEVICES.get_or_init(|| {
         let count = Gpu::adapters().len();
         if count == 0 {
-            assert!(std::env::var("TILEWISE_REQUIRE_GPU").as_deref() != Ok("1"), "TILEWISE_REQUIRE_GPU is set, and there is no adapter");
+            assert!(
+                std::env::var("TILEWISE_REQUIRE_GPU").as_deref() != Ok("1"),
+                "TILEWISE_REQUIRE_GPU is set, and there is no adapter"
+            );
             eprintln!("no adapter found: nothing is checked on a device");
         }
         let open = |index| Gpu::builder().adapter_index(index).poison(true).build();

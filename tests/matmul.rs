@@ -106,7 +106,11 @@ fn every_activation() {
     let mut random = Random::new(7);
     for activation in Activation::ALL {
         let op = Matmul { activation, alpha: 3.0, ..Default::default() };
-        check(&op, &[floats(&mut random, &[40, 21]), floats(&mut random, &[21, 36]), floats(&mut random, &[36])], false);
+        check(
+            &op,
+            &[floats(&mut random, &[40, 21]), floats(&mut random, &[21, 36]), floats(&mut random, &[36])],
+            false,
+        );
     }
 }
 
@@ -116,7 +120,11 @@ fn zero_sizes() {
     for (m, n, k) in [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)] {
         check(&Matmul::default(), &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n])], true);
         let op = Matmul { activation: Activation::Sigmoid, ..Default::default() };
-        check(&op, &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n]), integers(&mut random, &[n])], false);
+        check(
+            &op,
+            &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n]), integers(&mut random, &[n])],
+            false,
+        );
     }
 }
 
@@ -125,13 +133,13 @@ fn bad_input_is_refused_by_name() {
     let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
     let infer = |inputs: &[Layout]| Matmul::default().infer(inputs).unwrap_err().to_string();
     assert_eq!(infer(&[f32s(&[2, 3]), f32s(&[4, 5])]), "matmul: inner dimensions of a [2, 3] and b [4, 5] differ");
-    assert_eq!(infer(&[f32s(&[2, 2, 3]), f32s(&[3, 3, 5])]), "matmul: batch dimensions of a [2, 2, 3] and b [3, 3, 5] differ");
+    assert_eq!(
+        infer(&[f32s(&[2, 2, 3]), f32s(&[3, 3, 5])]),
+        "matmul: batch dimensions of a [2, 2, 3] and b [3, 3, 5] differ"
+    );
     assert_eq!(infer(&[f32s(&[]), f32s(&[4, 5])]), "matmul: a has 0 dimensions, at least 1 wanted");
     assert_eq!(infer(&[f32s(&[2, 3])]), "matmul: 1 inputs given, 2 to 3 wanted");
     assert_eq!(infer(&[f32s(&[2, 3]), Layout::new(&[3, 2], DType::I32)]), "matmul: b is i32, f32 wanted");
     assert_eq!(infer(&[f32s(&[2, 3]), f32s(&[3, 2]), f32s(&[3])]), "matmul: c [3] does not broadcast to [2, 2]");
-    assert!(matches!(
-        Matmul::default().infer(&[f32s(&[2, 3]), f32s(&[4, 5])]),
-        Err(Error::Shape { op: "matmul", .. })
-    ));
+    assert!(matches!(Matmul::default().infer(&[f32s(&[2, 3]), f32s(&[4, 5])]), Err(Error::Shape { op: "matmul", .. })));
 }

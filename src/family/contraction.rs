@@ -156,8 +156,20 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
         // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
         // more: at 512^3 the register tile ran 9.5 GFLOP/s a core, the 64x64 staged tile 1.8, the 16x16 one 0.24. A
         // workgroup of 8 lanes is one subgroup there. The tile shrinks with the problem, since lanes outside still run.
-        let rows = if m <= 1 { 1 } else if m <= 4 { 4 } else { 8 };
-        let columns = if n <= 8 { 1 } else if n <= 32 { 4 } else { 8 };
+        let rows = if m <= 1 {
+            1
+        } else if m <= 4 {
+            4
+        } else {
+            8
+        };
+        let columns = if n <= 8 {
+            1
+        } else if n <= 32 {
+            4
+        } else {
+            8
+        };
         let variant = Variant { body: Body::Direct, lanes: (8, 1), per_lane: (rows, columns), step: 1 };
         list.push(candidate(variant, format!("class Cpu: workgroup memory is ordinary memory there; m={m}, n={n}")));
     }
@@ -183,7 +195,12 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
 }
 
 /// The dispatches of a variant.
-pub(crate) fn build(problem: &Contraction, variant: &Variant, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Built> {
+pub(crate) fn build(
+    problem: &Contraction,
+    variant: &Variant,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Built> {
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
@@ -318,12 +335,19 @@ fn inner<T: Copy + Default>(batch: &[T]) -> [T; 3] {
     last
 }
 
-fn dispatch(pieces: &Pieces<'_>, variant: &Variant, region: &Region, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Dispatch> {
+fn dispatch(
+    pieces: &Pieces<'_>,
+    variant: &Variant,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
     let problem = pieces.problem;
     let (m_dim, n_dim, k_dim) = pieces.dims();
     let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
     let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
-    let mut assembly = Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
+    let mut assembly =
+        Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
 
     assembly.common(GRID).common(ACTIVATION);
     for (name, value) in [
@@ -351,7 +375,10 @@ fn dispatch(pieces: &Pieces<'_>, variant: &Variant, region: &Region, operands: &
     let range = bytes(pieces.target(region), problem.out.dtype);
     bytes_moved += range.end - range.start;
     assembly.fragment("out", LINEAR);
-    assembly.bind("out", Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() });
+    assembly.bind(
+        "out",
+        Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() },
+    );
     assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
     assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
     assembly.constant("out", "FIRST", Value::Bool(region.0[k_dim].start == 0));

@@ -38,7 +38,12 @@ impl BindCache {
     }
 
     /// The bind group of a kernel and its windows, made if need be.
-    pub fn get<E>(&self, kernel: u64, windows: Vec<Window>, make: impl FnOnce(&[Window]) -> Result<wgpu::BindGroup, E>) -> Result<wgpu::BindGroup, E> {
+    pub fn get<E>(
+        &self,
+        kernel: u64,
+        windows: Vec<Window>,
+        make: impl FnOnce(&[Window]) -> Result<wgpu::BindGroup, E>,
+    ) -> Result<wgpu::BindGroup, E> {
         let key = Key { kernel, windows };
         {
             let mut entries = self.entries();

@@ -1,6 +1,5 @@
 //! Finding an adapter and opening a device.
 
-
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::profile::DeviceProfile;
@@ -190,7 +189,10 @@ impl GpuBuilder {
             Wanted::Index(index) => (all.into_iter().nth(index).filter(|a| fits(a)), format!("the number {index}")),
             Wanted::Best => {
                 // A browser lists nothing and has to be asked.
-                let power = self.power.or_else(wgpu::PowerPreference::from_env).unwrap_or(wgpu::PowerPreference::HighPerformance);
+                let power = self
+                    .power
+                    .or_else(wgpu::PowerPreference::from_env)
+                    .unwrap_or(wgpu::PowerPreference::HighPerformance);
                 let options = wgpu::RequestAdapterOptions { power_preference: power, ..Default::default() };
                 let best = instance().request_adapter(&options).await.ok().map(Adapter::new).filter(fits);
                 (best.or_else(|| all.into_iter().find(fits)), "any device".into())

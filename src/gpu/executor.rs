@@ -152,7 +152,8 @@ impl WgpuExecutor {
             }
         }
         let inputs = operands.inputs.iter().zip(&plan.inputs).enumerate().map(|(i, (t, l))| (Slot::Input(i), *t, l));
-        let outputs = operands.outputs.iter().zip(&plan.outputs).enumerate().map(|(i, (t, l))| (Slot::Output(i), *t, l));
+        let outputs =
+            operands.outputs.iter().zip(&plan.outputs).enumerate().map(|(i, (t, l))| (Slot::Output(i), *t, l));
         let all: Vec<_> = inputs.chain(outputs).collect();
         for (slot, tensor, planned) in &all {
             if tensor.storage().memory.id != self.memory.id {
@@ -194,7 +195,13 @@ impl WgpuExecutor {
         plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch)).collect()
     }
 
-    fn step(&self, plan: &Plan, dispatch: &Dispatch, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Step> {
+    fn step(
+        &self,
+        plan: &Plan,
+        dispatch: &Dispatch,
+        operands: &Operands<'_>,
+        scratch: &[Arc<Storage>],
+    ) -> Result<Step> {
         let kernel = self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
         let placed: Vec<(&Arc<Storage>, Range<u64>)> = dispatch
             .bindings
@@ -215,7 +222,9 @@ impl WgpuExecutor {
             // The whole buffer where it fits: then all views of it share their bind groups. Not if another operand lies in
             // it and one of them is written: browsers refuse windows that overlap then, so they are as small as may be.
             let contested = placed.iter().zip(&dispatch.bindings).enumerate().any(|(j, ((other, _), b))| {
-                i != j && other.buffer == storage.buffer && (b.access == Access::Write || binding.access == Access::Write)
+                i != j
+                    && other.buffer == storage.buffer
+                    && (b.access == Access::Write || binding.access == Access::Write)
             });
             let window = if storage.bytes <= limits.max_storage_buffer_binding_size && !contested {
                 0..storage.bytes & !3
@@ -225,7 +234,11 @@ impl WgpuExecutor {
                 start..range.end.next_multiple_of(4).max(start + 4).min(storage.bytes)
             };
             offsets.push(((range.start - window.start) / binding.element) as u32);
-            windows.push(Window { buffer: storage.buffer.clone(), offset: window.start, bytes: window.end - window.start });
+            windows.push(Window {
+                buffer: storage.buffer.clone(),
+                offset: window.start,
+                bytes: window.end - window.start,
+            });
         }
         let params: Vec<u32> = dispatch
             .params
@@ -288,7 +301,8 @@ impl WgpuExecutor {
         self.check(plan, operands)?;
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
         let steps = self.bind(plan, operands, &scratch)?;
-        let mut used: Vec<_> = operands.inputs.iter().chain(operands.outputs).map(|tensor| tensor.storage().clone()).collect();
+        let mut used: Vec<_> =
+            operands.inputs.iter().chain(operands.outputs).map(|tensor| tensor.storage().clone()).collect();
         used.extend(scratch);
         let mut recorder = lock(&self.recorder);
         recorder.held.extend(used.iter().cloned());
@@ -321,14 +335,18 @@ impl WgpuExecutor {
         self.memory.health.check()?;
         let device = &self.memory.device;
         let queries = match recorder.timing {
-            Some(_) => Queries::new(&self.memory, commands.iter().filter_map(|command| match command {
-                Command::Dispatch(step) => Some(step.label.clone()),
-                Command::Copy { .. } => None,
-            }))?,
+            Some(_) => Queries::new(
+                &self.memory,
+                commands.iter().filter_map(|command| match command {
+                    Command::Dispatch(step) => Some(step.label.clone()),
+                    Command::Copy { .. } => None,
+                }),
+            )?,
             None => None,
         };
         self.memory.health.guard(device, "submit", || {
-            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tilewise") });
+            let mut encoder =
+                device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tilewise") });
             let mut next = commands.iter().peekable();
             let mut dispatched = 0;
             while let Some(command) = next.next() {
@@ -338,12 +356,16 @@ impl WgpuExecutor {
                     }
                     Command::Dispatch(step) => {
                         let timestamp_writes = queries.as_ref().and_then(|queries| queries.writes(dispatched));
-                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("tilewise"), timestamp_writes });
+                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                            label: Some("tilewise"),
+                            timestamp_writes,
+                        });
                         step.encode(&mut pass);
                         dispatched += 1;
                         // Many dispatches share a pass, but when timing each has its own.
                         while queries.is_none()
-                            && let Some(Command::Dispatch(step)) = next.next_if(|command| matches!(command, Command::Dispatch(_)))
+                            && let Some(Command::Dispatch(step)) =
+                                next.next_if(|command| matches!(command, Command::Dispatch(_)))
                         {
                             step.encode(&mut pass);
                             dispatched += 1;
@@ -429,7 +451,11 @@ impl WgpuExecutor {
             }
             None => return Err(self.memory.health.diagnose("read back", &"the mapping was dropped")),
         }
-        let bytes = buffer.slice(..).get_mapped_range().map_err(|error| self.memory.health.diagnose("read back", &error))?.to_vec();
+        let bytes = buffer
+            .slice(..)
+            .get_mapped_range()
+            .map_err(|error| self.memory.health.diagnose("read back", &error))?
+            .to_vec();
         buffer.unmap();
         Ok(bytes)
     }

@@ -56,9 +56,8 @@ const POISON_WORD: u32 = 0x7FC0_7E5A;
 /// given back.
 const POOL_FLOOR: u64 = 64 << 20;
 
-pub(crate) const TENSOR_USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
-    .union(wgpu::BufferUsages::COPY_SRC)
-    .union(wgpu::BufferUsages::COPY_DST);
+pub(crate) const TENSOR_USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 /// The size of buffer that serves a request: four classes an octave, so at most a quarter is lost.
 fn size_class(bytes: u64) -> u64 {
@@ -124,7 +123,8 @@ impl Memory {
     }
 
     fn create(&self, size: u64) -> Result<wgpu::Buffer> {
-        let room = |pool: &Pool| self.cap.is_none_or(|cap| pool.stats.live_bytes + pool.stats.pooled_bytes + size <= cap);
+        let room =
+            |pool: &Pool| self.cap.is_none_or(|cap| pool.stats.live_bytes + pool.stats.pooled_bytes + size <= cap);
         if !room(&self.pool()) {
             self.trim();
         }
@@ -180,7 +180,10 @@ impl Memory {
         let buffer = self.health.guard(&self.device, "create a buffer", || {
             self.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: true })
         })?;
-        let mut view = buffer.slice(..).get_mapped_range_mut().map_err(|error| self.health.diagnose("map a new buffer", &error))?;
+        let mut view = buffer
+            .slice(..)
+            .get_mapped_range_mut()
+            .map_err(|error| self.health.diagnose("map a new buffer", &error))?;
         view.slice(..bytes.len()).copy_from_slice(bytes);
         drop(view);
         buffer.unmap();
@@ -218,7 +221,8 @@ impl Memory {
             let mut pool = self.pool();
             pool.stats.live_bytes -= size;
             pool.stats.live_buffers -= 1;
-            let keep = pool.stats.pooled_bytes + size <= POOL_FLOOR.max(pool.stats.live_bytes) && !self.health.is_lost();
+            let keep =
+                pool.stats.pooled_bytes + size <= POOL_FLOOR.max(pool.stats.live_bytes) && !self.health.is_lost();
             if keep {
                 pool.stats.pooled_bytes += size;
                 pool.stats.pooled_buffers += 1;

@@ -34,7 +34,12 @@ impl Kernels {
     }
 
     /// The kernel of a dispatch, built if need be: that compiles a shader, and takes from milliseconds to seconds.
-    pub fn get(&self, memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
+    pub fn get(
+        &self,
+        memory: &Memory,
+        cache: Option<&wgpu::PipelineCache>,
+        dispatch: &Dispatch,
+    ) -> Result<Arc<Kernel>> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         if let Some((kernel, used)) = self.entries().get_mut(&dispatch.kernel) {
             *used = now;
@@ -69,7 +74,8 @@ fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispat
         has_dynamic_offset: false,
         min_binding_size: None,
     };
-    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    let entry =
+        |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
     let mut entries: Vec<_> = (0u32..)
         .zip(&dispatch.bindings)
         .map(|(number, binding)| entry(number, storage(binding.access == Access::Read && !composition.arena)))
@@ -79,7 +85,11 @@ fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispat
         ParamSpace::Immediate => immediate_size = (dispatch.params.len() * 4) as u32,
         ParamSpace::Uniform { binding } => entries.push(entry(
             binding,
-            wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Uniform, has_dynamic_offset: false, min_binding_size: None },
+            wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
         )),
     }
     memory.health.guard(device, name, || {
@@ -87,7 +97,8 @@ fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispat
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(source.text.into()),
         });
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
             bind_group_layouts: &[Some(&layout)],
@@ -128,7 +139,12 @@ fn check(name: &str, source: &Source, limits: &wgpu::Limits) -> Result<()> {
     for entry in &module.entry_points {
         let [x, y, z] = entry.workgroup_size;
         let invocations = u64::from(x) * u64::from(y) * u64::from(z);
-        within("max_compute_invocations_per_workgroup", invocations, limits.max_compute_invocations_per_workgroup.into(), hint)?;
+        within(
+            "max_compute_invocations_per_workgroup",
+            invocations,
+            limits.max_compute_invocations_per_workgroup.into(),
+            hint,
+        )?;
         within("max_compute_workgroup_size_x", x.into(), limits.max_compute_workgroup_size_x.into(), hint)?;
         within("max_compute_workgroup_size_y", y.into(), limits.max_compute_workgroup_size_y.into(), hint)?;
         within("max_compute_workgroup_size_z", z.into(), limits.max_compute_workgroup_size_z.into(), hint)?;

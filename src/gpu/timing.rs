@@ -84,7 +84,12 @@ impl Timings {
 
     /// GPU time of all dispatches together in ms; `None` where the device has no timestamps or nothing ran.
     pub fn total_ms(&self) -> Option<f64> {
-        self.spans.iter().map(|span| span.duration_ns).sum::<Option<f64>>().filter(|_| !self.spans.is_empty()).map(|ns| ns / 1e6)
+        self.spans
+            .iter()
+            .map(|span| span.duration_ns)
+            .sum::<Option<f64>>()
+            .filter(|_| !self.spans.is_empty())
+            .map(|ns| ns / 1e6)
     }
 
     /// Writes the dispatches in Chrome's trace event format, for `chrome://tracing` or Perfetto. Where the device has no
@@ -141,10 +146,19 @@ impl Queries {
         let bytes = u64::from(count) * 8;
         let buffers = memory.health.guard(device, "time", || {
             let buffer = |usage| {
-                device.create_buffer(&wgpu::BufferDescriptor { label: Some("tilewise timestamps"), size: bytes, usage, mapped_at_creation: false })
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("tilewise timestamps"),
+                    size: bytes,
+                    usage,
+                    mapped_at_creation: false,
+                })
             };
             (
-                device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("tilewise"), ty: wgpu::QueryType::Timestamp, count }),
+                device.create_query_set(&wgpu::QuerySetDescriptor {
+                    label: Some("tilewise"),
+                    ty: wgpu::QueryType::Timestamp,
+                    count,
+                }),
                 buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
                 buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
             )

@@ -171,6 +171,17 @@ impl Op for Matmul {
             addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner },
         };
         let out = Target { dtype: outputs[0].dtype, batch: std::mem::take(&mut merged[2]), row: n, columns: None };
-        Ok(Problem::Contraction(Contraction { batch, m, n, k, a, b, out, alpha: self.alpha, addend, activation: self.activation }))
+        Ok(Problem::Contraction(Contraction {
+            batch,
+            m,
+            n,
+            k,
+            a,
+            b,
+            out,
+            alpha: self.alpha,
+            addend,
+            activation: self.activation,
+        }))
     }
 }

@@ -24,7 +24,13 @@ impl Geometry {
         let (transpose_a, transpose_b) = (op.transpose_a && a.len() > 1, op.transpose_b && b.len() > 1);
         let k = match a {
             [k] => *k,
-            [.., rows, columns] => if transpose_a { *rows } else { *columns },
+            [.., rows, columns] => {
+                if transpose_a {
+                    *rows
+                } else {
+                    *columns
+                }
+            }
             [] => 1,
         };
         let vectors = usize::from(a.len() > 1) + usize::from(b.len() > 1);
