@@ -7,6 +7,8 @@ pub(crate) mod activation;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod matmul;
+pub(crate) mod reduce;
+pub(crate) mod softmax;
 
 use std::fmt::Debug;
 
