@@ -47,7 +47,8 @@ fn integers_are_exact_over_pairs_of_options() {
             let x = integers(&mut random, &[2, c, 10, 14]);
             let weight = integers(&mut random, &[o, c / groups, kernel[0], kernel[1]]);
             let bias = integers(&mut random, &[o]);
-            if j % 2 == 0 {
+            // Kernel and epilogue make a pipeline: few of them keep the test short.
+            if i % 2 == 0 {
                 check(&op, &[x, weight, bias], true);
             } else {
                 check(&op, &[x, weight], true);
@@ -111,7 +112,7 @@ fn every_activation() {
         let op = Conv2d { activation, padding: Padding::all(1), ..Default::default() };
         check(
             &op,
-            &[floats(&mut random, &[1, 3, 6, 7]), floats(&mut random, &[4, 3, 3, 3]), floats(&mut random, &[4])],
+            &[floats(&mut random, &[1, 3, 2, 3]), floats(&mut random, &[4, 3, 3, 3]), floats(&mut random, &[4])],
             false,
         );
     }

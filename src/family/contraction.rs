@@ -371,6 +371,10 @@ impl Divisible for Pieces<'_> {
         let (m, n, k) = self.dims();
         let mut cuts: Vec<Cut> = (0..m).map(|dim| Cut { dim, grain: 1, free: true }).collect();
         cuts.push(Cut { dim: m, grain: self.tile.0, free: true });
+        if let Some((pixels, _)) = self.problem.out.columns {
+            // Operands are whole images: a part across two of them spans more than either.
+            cuts.push(Cut { dim: n, grain: pixels, free: false });
+        }
         cuts.push(Cut { dim: n, grain: self.tile.1, free: true });
         // Cutting k makes every piece but the first read the output again.
         if self.problem.a.addressing.cuts_k() && self.problem.b.addressing.cuts_k() {
