@@ -28,6 +28,7 @@ pub use op::activation::Activation;
 pub use op::conv_transpose2d::ConvTranspose2d;
 pub use op::conv2d::{Conv2d, Padding};
 pub use op::matmul::Matmul;
+pub use op::permute::Permute;
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use plan::{Access, Binding, Dispatch, Param, Plan, Slot, Work};

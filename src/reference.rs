@@ -9,6 +9,7 @@ mod activation;
 mod conv2d;
 mod conv_transpose2d;
 mod matmul;
+mod permute;
 
 pub use activation::activate;
 
