@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report};
-use tilewise::{Activation, Conv2d, ConvTranspose2d, Gpu, Matmul, Padding};
+use tilewise::{
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, ConvTranspose2d, Gpu, LogSoftmax, Matmul,
+    MaxPool2d, Padding, Permute, Reduce, ReduceKind, Softmax,
+};
 
 const HELP: &str = "\
 Check every op in every variant on every adapter against the CPU.
@@ -38,6 +41,7 @@ fn case(op: impl Twin + 'static, shapes: &[&'static [usize]], exact: bool) -> Ca
 fn cases() -> Vec<Case> {
     let strided =
         Conv2d { stride: [2, 1], padding: Padding::all(2), dilation: [1, 2], groups: 2, ..Default::default() };
+    let plane: &[usize] = &[2, 5, 13, 17];
     vec![
         case(Matmul::default(), &[&[67, 131], &[131, 70]], true),
         case(Matmul::default(), &[&[3, 17, 33], &[33, 9]], true),
@@ -47,6 +51,15 @@ fn cases() -> Vec<Case> {
         case(Conv2d::default(), &[&[2, 5, 13, 17], &[9, 5, 3, 3], &[9]], true),
         case(strided, &[&[1, 4, 13, 17], &[6, 2, 3, 3]], true),
         case(ConvTranspose2d { stride: [2, 2], ..Default::default() }, &[&[2, 5, 6, 7], &[5, 4, 3, 3], &[4]], true),
+        case(MaxPool2d { padding: [1; 4], kernel: [3, 3], return_indices: true, ..Default::default() }, &[plane], true),
+        case(AvgPool2d { padding: [1; 4], kernel: [3, 3], ..Default::default() }, &[plane], false),
+        case(AdaptiveAvgPool2d { output: [3, 5] }, &[plane], false),
+        case(AdaptiveMaxPool2d { output: [3, 5] }, &[plane], true),
+        case(Reduce { dims: vec![1, 3], ..Default::default() }, &[plane], true),
+        case(Reduce { kind: ReduceKind::ArgMax, dims: vec![3], ..Default::default() }, &[plane], true),
+        case(Softmax { dim: 3 }, &[plane], false),
+        case(LogSoftmax { dim: 1 }, &[plane], false),
+        case(Permute { dims: vec![0, 2, 3, 1] }, &[plane], true),
     ]
 }
 

@@ -1,4 +1,26 @@
-//! Tile-wise GPU compute kernels.
+//! GPU compute kernels in WGSL: matrix products, convolutions, pooling, reductions, on any Vulkan, Metal or DX12 device
+//! through wgpu, each with a CPU twin that checks it.
+//!
+//! An *op* ([`Matmul`], [`Conv2d`], ...) says what is computed. Planning it for a [`DeviceProfile`] gives a [`Plan`]: plain
+//! data that says how. A [`Gpu`] runs plans. [`verify`] compares with the twins in [`reference`](mod@reference).
+//!
+//! From the one-liner down to a host's own pass:
+//!
+//! ```no_run
+//! use tilewise::{Gpu, Matmul, Op, verify};
+//! let gpu = Gpu::new()?;
+//! let a = gpu.tensor(&[2, 3], &[1.0f32; 6])?;
+//! let b = gpu.tensor(&[3, 2], &[1.0f32; 6])?;
+//! let mut c = gpu.matmul(&a, &b)?; // plans, records, owns what it allocates
+//! let plan = Matmul::default().plan(gpu.profile(), &[a.layout(), b.layout()])?;
+//! gpu.run(&plan, &[&a, &b], &mut [&mut c])?; // the caller's output
+//! verify::matmul(&gpu, &Matmul::default(), &a, &b)?.assert(); // GPU against CPU, in a user's test
+//! # Ok::<(), tilewise::Error>(())
+//! ```
+//!
+//! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
+
+#![deny(missing_docs, unsafe_code)]
 
 pub use wgpu;
 
@@ -29,6 +51,7 @@ pub use op::conv_transpose2d::ConvTranspose2d;
 pub use op::conv2d::{Conv2d, Padding};
 pub use op::matmul::Matmul;
 pub use op::permute::Permute;
+pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use plan::{Access, Binding, Dispatch, Param, Plan, Slot, Work};

@@ -8,6 +8,7 @@ pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod matmul;
 pub(crate) mod permute;
+pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 

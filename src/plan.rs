@@ -199,6 +199,21 @@ impl fmt::Display for Plan {
     }
 }
 
+/// The most trips that all the loops of an invocation may make together. Mesa 22.3's software driver counts the trips of a
+/// whole shader and silently ends the loop that passes 65,535, nested or not: a sum of 70,000 ones came out as 65,534.
+pub(crate) const MAX_TRIPS: usize = 60_000;
+
+/// The error of a variant whose loops would pass [`MAX_TRIPS`].
+pub(crate) fn too_many_trips(op: &'static str, trips: usize) -> Error {
+    Error::Limit {
+        op: op.into(),
+        limit: "loop trips",
+        needed: trips as u64,
+        available: MAX_TRIPS as u64,
+        hint: "this problem cannot be cut along its sums",
+    }
+}
+
 /// Folds a count of workgroups into a grid whose every side is within the device's limit. Kernels count their workgroups
 /// with `workgroup_index` and stop above `params.workgroups`, so the surplus of the last row does nothing.
 pub(crate) fn fold(op: &'static str, workgroups: u64, profile: &DeviceProfile) -> Result<[u32; 3]> {

@@ -10,6 +10,9 @@ mod conv2d;
 mod conv_transpose2d;
 mod matmul;
 mod permute;
+mod pool;
+mod reduce;
+mod softmax;
 
 pub use activation::activate;
 

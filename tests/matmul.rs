@@ -143,3 +143,13 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(infer(&[f32s(&[2, 3]), f32s(&[3, 2]), f32s(&[3])]), "matmul: c [3] does not broadcast to [2, 2]");
     assert!(matches!(Matmul::default().infer(&[f32s(&[2, 3]), f32s(&[4, 5])]), Err(Error::Shape { op: "matmul", .. })));
 }
+
+#[test]
+fn sums_longer_than_drivers_count_trips() {
+    // Mesa 22.3's software driver silently ends a shader's loops after 65,535 trips together.
+    for k in [65_530, 70_000, 140_001] {
+        let a = HostTensor::new(&[3, k], &vec![1.0f32; 3 * k]).unwrap();
+        let b = HostTensor::new(&[k], &vec![1.0f32; k]).unwrap();
+        check(&Matmul::default(), &[a, b], true);
+    }
+}

@@ -20,8 +20,6 @@ struct Params {
 
 const TILE_M: u32 = WG_Y * ROWS;
 const TILE_N: u32 = WG_X * COLUMNS;
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so the loop over k has two levels.
-const BLOCK: u32 = 32768u;
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
@@ -52,21 +50,18 @@ fn main(
     }
 
     var sums: array<array<f32, COLUMNS>, ROWS>;
-    for (var block = 0u; block < params.k; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.k);
-        for (var k = block; k < block_end; k++) {
-            var row_values: array<f32, ROWS>;
+    for (var k = 0u; k < params.k; k++) {
+        var row_values: array<f32, ROWS>;
+        // unroll
+        for (var i = 0u; i < ROWS; i++) {
+            row_values[i] = a_load(a[i], k);
+        }
+        // unroll
+        for (var j = 0u; j < COLUMNS; j++) {
+            let column_value = b_load(b[j], k);
             // unroll
             for (var i = 0u; i < ROWS; i++) {
-                row_values[i] = a_load(a[i], k);
-            }
-            // unroll
-            for (var j = 0u; j < COLUMNS; j++) {
-                let column_value = b_load(b[j], k);
-                // unroll
-                for (var i = 0u; i < ROWS; i++) {
-                    sums[i][j] += row_values[i] * column_value;
-                }
+                sums[i][j] += row_values[i] * column_value;
             }
         }
     }

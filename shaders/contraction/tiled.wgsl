@@ -32,8 +32,6 @@ const B_LOADS: u32 = TILE_N * STEP / INVOCATIONS;
 // One value of padding keeps invocations that stage neighbours in k off the same bank.
 const A_PITCH: u32 = TILE_M + 1u;
 const B_PITCH: u32 = TILE_N + 1u;
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so the loop over k has two levels.
-const BLOCK: u32 = 32768u * STEP;
 
 var<workgroup> panel_a: array<f32, STEP * A_PITCH>;
 var<workgroup> panel_b: array<f32, STEP * B_PITCH>;
@@ -71,44 +69,41 @@ fn main(
     }
 
     var sums: array<array<f32, COLUMNS>, ROWS>;
-    for (var block = 0u; block < params.k; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.k);
-        for (var start = block; start < block_end; start += STEP) {
+    for (var start = 0u; start < params.k; start += STEP) {
+        // unroll
+        for (var i = 0u; i < A_LOADS; i++) {
+            let e = index + i * INVOCATIONS;
+            let row = select(e % TILE_M, e / STEP, a_K_FASTEST);
+            let step = select(e / TILE_M, e % STEP, a_K_FASTEST);
+            let k = start + step;
+            panel_a[step * A_PITCH + row] = select(0.0, a_load(a[i], min(k, params.k - 1u)), k < params.k);
+        }
+        // unroll
+        for (var i = 0u; i < B_LOADS; i++) {
+            let e = index + i * INVOCATIONS;
+            let column = select(e % TILE_N, e / STEP, b_K_FASTEST);
+            let step = select(e / TILE_N, e % STEP, b_K_FASTEST);
+            let k = start + step;
+            panel_b[step * B_PITCH + column] = select(0.0, b_load(b[i], min(k, params.k - 1u)), k < params.k);
+        }
+        workgroupBarrier();
+        // unroll
+        for (var step = 0u; step < STEP; step++) {
+            var row_values: array<f32, ROWS>;
             // unroll
-            for (var i = 0u; i < A_LOADS; i++) {
-                let e = index + i * INVOCATIONS;
-                let row = select(e % TILE_M, e / STEP, a_K_FASTEST);
-                let step = select(e / TILE_M, e % STEP, a_K_FASTEST);
-                let k = start + step;
-                panel_a[step * A_PITCH + row] = select(0.0, a_load(a[i], min(k, params.k - 1u)), k < params.k);
+            for (var i = 0u; i < ROWS; i++) {
+                row_values[i] = panel_a[step * A_PITCH + lane.y + i * WG_Y];
             }
             // unroll
-            for (var i = 0u; i < B_LOADS; i++) {
-                let e = index + i * INVOCATIONS;
-                let column = select(e % TILE_N, e / STEP, b_K_FASTEST);
-                let step = select(e / TILE_N, e % STEP, b_K_FASTEST);
-                let k = start + step;
-                panel_b[step * B_PITCH + column] = select(0.0, b_load(b[i], min(k, params.k - 1u)), k < params.k);
-            }
-            workgroupBarrier();
-            // unroll
-            for (var step = 0u; step < STEP; step++) {
-                var row_values: array<f32, ROWS>;
+            for (var j = 0u; j < COLUMNS; j++) {
+                let column_value = panel_b[step * B_PITCH + lane.x + j * WG_X];
                 // unroll
                 for (var i = 0u; i < ROWS; i++) {
-                    row_values[i] = panel_a[step * A_PITCH + lane.y + i * WG_Y];
-                }
-                // unroll
-                for (var j = 0u; j < COLUMNS; j++) {
-                    let column_value = panel_b[step * B_PITCH + lane.x + j * WG_X];
-                    // unroll
-                    for (var i = 0u; i < ROWS; i++) {
-                        sums[i][j] += row_values[i] * column_value;
-                    }
+                    sums[i][j] += row_values[i] * column_value;
                 }
             }
-            workgroupBarrier();
         }
+        workgroupBarrier();
     }
 
     // unroll

@@ -11,7 +11,7 @@ fn is_nan(value: Elem) -> bool {
 
 // Whether y wins over x: NaN over all else, then the larger (or smaller), then the first (or last).
 fn wins(y: Carry, x: Carry) -> bool {
-    let tie = select(y.index < x.index, y.index > x.index, LAST);
+    let tie = select((y.index < x.index), (y.index > x.index), LAST);
     let y_nan = is_nan(y.value);
     let x_nan = is_nan(x.value);
     if y_nan || x_nan {
@@ -20,7 +20,7 @@ fn wins(y: Carry, x: Carry) -> bool {
     if y.value == x.value {
         return tie;
     }
-    return select(y.value < x.value, y.value > x.value, LARGEST);
+    return select((y.value < x.value), (y.value > x.value), LARGEST);
 }
 
 fn combine(x: Carry, y: Carry) -> Carry {

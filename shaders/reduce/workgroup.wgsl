@@ -35,8 +35,8 @@ fn main(
     let kept = vec4(b / params.size_1, b % params.size_1, c % params.size_2, o % params.size_3);
     let target_base = target_begin(kept);
     let base = source_begin(kept);
-    let active = min(params.len, WG_X);
-    if lane < active {
+    let carrying = min(params.len, WG_X);
+    if lane < carrying {
         var carry = Carry(source_load(base, lane), lane);
         for (var block = WG_X; block < params.len; block += BLOCK) {
             let block_end = min(block + BLOCK, params.len);
@@ -48,7 +48,7 @@ fn main(
     }
     workgroupBarrier();
     for (var half = WG_X / 2u; half > 0u; half /= 2u) {
-        if lane < half && lane + half < active {
+        if lane < half && lane + half < carrying {
             carries[lane] = combine(carries[lane], carries[lane + half]);
         }
         workgroupBarrier();

@@ -6,7 +6,7 @@ use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::layout::DType;
 use crate::op::activation::Activation;
-use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
+use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, split};
@@ -254,10 +254,22 @@ pub(crate) fn build(
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
+    // The loop over k may not run longer than some drivers count; dense operands are cut along k instead.
+    let reach = MAX_TRIPS * variant.step as usize;
+    let dense = |operand: &Operand| matches!(operand.addressing, Addressing::Dense { .. });
+    if problem.k > reach && !(dense(&problem.a) && dense(&problem.b)) {
+        return Err(too_many_trips(operands.op, problem.k.div_ceil(variant.step as usize)));
+    }
+    let k_dim = problem.batch.len() + 2;
     let mut dispatches = Vec::new();
-    for whole in entries(&sizes, problem.batch.len().saturating_sub(3)) {
-        for region in split(&pieces, whole, profile)? {
-            dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
+    for entry in entries(&sizes, problem.batch.len().saturating_sub(3)) {
+        // With k = 0 there is one part still, which writes the epilogue of an empty sum.
+        for start in (0..problem.k.max(1)).step_by(reach) {
+            let mut whole = entry.clone();
+            whole.0[k_dim] = start..(start + reach).min(problem.k);
+            for region in split(&pieces, whole, profile)? {
+                dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
+            }
         }
     }
     Ok(Built::scalar(dispatches))

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::layout::DType;
-use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
+use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, split};
@@ -180,6 +180,12 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
+    // Softmax goes over its values three times.
+    let passes = if problem.task.spreads() { 3 } else { 1 };
+    let trips = passes * problem.len().div_ceil(if variant.together { variant.lanes as usize } else { 1 });
+    if trips > MAX_TRIPS {
+        return Err(too_many_trips(operands.op, trips));
+    }
     let pieces = Pieces { op: operands.op, problem };
     let regions = split(&pieces, Region::whole(&problem.kept), profile)?;
     let dispatches = regions.iter().map(|region| dispatch(&pieces, *variant, region, operands, profile));

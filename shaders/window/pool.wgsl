@@ -1,0 +1,106 @@
+// out[plane, p, q] = max or mean over the window at (p, q) of input[plane]
+//
+// A window is clipped to the plane: what is padding is not read, so it can neither win a maximum nor add to a sum.
+//
+// Workgroup:  WG_X neighbouring outputs.
+// Invocation: one output, its window row by row.
+// Dispatch:   ceil(planes * p * q / WG_X) workgroups, folded.
+// Memory:     none.
+struct Params {
+    workgroups: u32,
+    total: u32,
+    input_offset: u32,
+    output_offset: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_height: u32,
+    stride_width: u32,
+    top: u32,
+    left: u32,
+    bottom: u32,
+    right: u32,
+    dilation_height: u32,
+    dilation_width: u32,
+    divisor: u32, // 0: count the window's elements
+}
+
+@group(0) @binding(input_BINDING) var<storage, read> input: array<f32>;
+@group(0) @binding(output_BINDING) var<storage, read_write> output: array<f32>;
+
+// The window of an output along one side, as first index, end and step; and how many of its places lie within the padded side.
+struct Side {
+    first: u32,
+    end: u32,
+    counted: u32,
+}
+
+fn side(at: u32, size: u32, out_size: u32, kernel: u32, stride: u32, before: u32, after: u32, dilation: u32) -> Side {
+    if ADAPTIVE {
+        let first = at * size / out_size;
+        let end = ((at + 1u) * size + out_size - 1u) / out_size;
+        return Side(first, end, end - first);
+    }
+    let start = at * stride; // in the padded side
+    let reach = min(start + (kernel - 1u) * dilation + 1u, size + before + after);
+    // The first tap that is not in the padding before.
+    let skipped = (max(before, start) - start + dilation - 1u) / dilation;
+    let first = start + skipped * dilation - before;
+    let end = min(start + (kernel - 1u) * dilation + 1u, size + before) - before;
+    return Side(first, end, reach - start);
+}
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = workgroup_index(id, count);
+    if group >= params.workgroups {
+        return;
+    }
+    let index = group * WG_X + lane;
+    if index >= params.total {
+        return;
+    }
+    let q = index % params.out_width;
+    let p = index / params.out_width % params.out_height;
+    let plane = params.input_offset + index / params.out_width / params.out_height * params.height * params.width;
+    let rows = side(p, params.height, params.out_height, params.kernel_height, params.stride_height, params.top, params.bottom, params.dilation_height);
+    let columns = side(q, params.width, params.out_width, params.kernel_width, params.stride_width, params.left, params.right, params.dilation_width);
+
+    if MAXIMUM {
+        var best_at = rows.first * params.width + columns.first;
+        var best = input[plane + best_at];
+        for (var y = rows.first; y < rows.end; y += params.dilation_height) {
+            for (var x = columns.first; x < columns.end; x += params.dilation_width) {
+                let value = input[plane + y * params.width + x];
+                // NaN wins, the first of equals stays.
+                if !is_nan(best) && (is_nan(value) || value > best) {
+                    best = value;
+                    best_at = y * params.width + x;
+                }
+            }
+        }
+        output[params.output_offset + index] = best;
+        indices_store(index, best_at);
+    } else {
+        var sum = 0.0;
+        for (var y = rows.first; y < rows.end; y += params.dilation_height) {
+            for (var x = columns.first; x < columns.end; x += params.dilation_width) {
+                sum += input[plane + y * params.width + x];
+            }
+        }
+        let inside = (rows.end - rows.first) * (columns.end - columns.first);
+        let counted = select(inside, rows.counted * columns.counted, COUNT_PADDING);
+        output[params.output_offset + index] = sum / f32(select(params.divisor, counted, params.divisor == 0u));
+    }
+}
