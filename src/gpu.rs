@@ -178,7 +178,7 @@ impl Gpu {
         }
         let bytes: &[u8] = bytemuck::cast_slice(elements);
         let (_, start) = tensor.buffer();
-        if start % 4 != 0 || bytes.len() % 4 != 0 {
+        if !start.is_multiple_of(4) || !bytes.len().is_multiple_of(4) {
             return Err(Error::View {
                 detail: format!("bytes {start}..{} are not whole words", start + bytes.len() as u64),
             });

@@ -15,7 +15,7 @@ pub use crate::family::window::Window;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Problem {
     /// Sums of products: matrix products, convolutions.
-    Contraction(Contraction),
+    Contraction(Box<Contraction>),
     /// Sliding windows: pooling.
     Window(Window),
     /// Reductions along axes: sums, maxima, softmax.

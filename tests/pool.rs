@@ -18,8 +18,11 @@ fn check(op: &dyn Twin, input: &HostTensor, exact: bool) {
     }
 }
 
-/// Kernel, stride, padding, dilation: pairwise over what each side can be.
-const WINDOWS: [([usize; 2], [usize; 2], [usize; 4], [usize; 2]); 7] = [
+/// Kernel, stride, padding, dilation.
+type Window = ([usize; 2], [usize; 2], [usize; 4], [usize; 2]);
+
+/// Windows pairwise over what each side can be.
+const WINDOWS: [Window; 7] = [
     ([2, 2], [2, 2], [0, 0, 0, 0], [1, 1]),
     ([3, 3], [2, 2], [1, 1, 1, 1], [1, 1]),
     ([3, 2], [1, 3], [0, 1, 2, 0], [2, 1]),
@@ -56,8 +59,7 @@ fn padding_never_wins_and_the_first_of_equals_stays() {
 
 #[test]
 fn means_by_every_divisor() {
-    for (kernel, stride, padding, dilation) in WINDOWS.into_iter().filter(|window| window.3 == [1, 1]) {
-        let _ = dilation;
+    for (kernel, stride, padding, _) in WINDOWS.into_iter().filter(|window| window.3 == [1, 1]) {
         for ceil_mode in [false, true] {
             for (count_include_pad, divisor_override) in [(true, None), (false, None), (true, Some(7))] {
                 let op = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, divisor_override };

@@ -278,11 +278,11 @@ pub(crate) fn build(
 /// The index space with its first `outer` dimensions taken apart: kernels count three batch dimensions.
 fn entries(sizes: &[usize], outer: usize) -> Vec<Region> {
     let mut regions = vec![Region::whole(sizes)];
-    for dim in 0..outer {
+    for (dim, &size) in sizes.iter().enumerate().take(outer) {
         regions = regions
             .into_iter()
             .flat_map(|region| {
-                (0..sizes[dim]).map(move |i| {
+                (0..size).map(move |i| {
                     let mut one = region.clone();
                     one.0[dim] = i..i + 1;
                     one

@@ -18,10 +18,13 @@ pub(crate) struct Kernel {
     pub params: ParamSpace,
 }
 
+/// Kernels with the time of their last use.
+type Entries = HashMap<Arc<Composition>, (Arc<Kernel>, u64)>;
+
 /// The kernels of a device that are in use. Bounded: the least recently used go first.
 #[derive(Default)]
 pub(crate) struct Kernels {
-    entries: Mutex<HashMap<Arc<Composition>, (Arc<Kernel>, u64)>>,
+    entries: Mutex<Entries>,
     clock: AtomicU64,
 }
 
@@ -29,7 +32,7 @@ pub(crate) struct Kernels {
 const CAPACITY: usize = 1024;
 
 impl Kernels {
-    fn entries(&self) -> MutexGuard<'_, HashMap<Arc<Composition>, (Arc<Kernel>, u64)>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 

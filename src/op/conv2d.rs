@@ -247,7 +247,7 @@ impl Op for Conv2d {
                 transposed: false,
             })
         };
-        Ok(Problem::Contraction(Contraction {
+        Ok(Problem::Contraction(Box::new(Contraction {
             batch: if pointwise { vec![images, self.groups] } else { vec![self.groups] },
             m: rows,
             n: if pointwise { pixels } else { images * pixels },
@@ -263,6 +263,6 @@ impl Op for Conv2d {
             alpha: 1.0,
             addend: bias(inputs, addend),
             activation: self.activation,
-        }))
+        })))
     }
 }

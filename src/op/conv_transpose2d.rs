@@ -145,7 +145,7 @@ impl Op for ConvTranspose2d {
             padding: [self.padding.top, self.padding.left],
             transposed: true,
         };
-        Ok(Problem::Contraction(Contraction {
+        Ok(Problem::Contraction(Box::new(Contraction {
             batch: vec![self.groups],
             m: rows,
             n: images * pixels,
@@ -161,6 +161,6 @@ impl Op for ConvTranspose2d {
             alpha: 1.0,
             addend: bias(inputs, vec![rows]),
             activation: self.activation,
-        }))
+        })))
     }
 }

@@ -171,7 +171,7 @@ impl Op for Matmul {
             addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner },
         };
         let out = Target { dtype: outputs[0].dtype, batch: std::mem::take(&mut merged[2]), row: n, columns: None };
-        Ok(Problem::Contraction(Contraction {
+        Ok(Problem::Contraction(Box::new(Contraction {
             batch,
             m,
             n,
@@ -182,6 +182,6 @@ impl Op for Matmul {
             alpha: self.alpha,
             addend,
             activation: self.activation,
-        }))
+        })))
     }
 }
