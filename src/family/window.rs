@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Access, Assembly, Binding, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
@@ -81,14 +81,32 @@ impl Pieces<'_> {
         planes.start as u64 * plane..planes.end as u64 * plane
     }
 
+    /// Rows and columns of the largest window.
+    fn sides(&self) -> [usize; 2] {
+        let p = self.problem;
+        [0, 1].map(|i| match p.adaptive {
+            // An input of a multiple of the output's size is cut evenly; else windows overlap by up to one at each end.
+            true if p.size[i] % p.out[i] == 0 => p.size[i] / p.out[i],
+            true => (p.size[i].div_ceil(p.out[i]) + 1).min(p.size[i]),
+            false => p.kernel[i].min(p.size[i]),
+        })
+    }
+
     /// Elements of the largest window.
     fn window(&self) -> usize {
+        self.sides().iter().product()
+    }
+
+    /// The largest number that the kernel forms along a side: it counts in 32 bits.
+    fn reach(&self, i: usize) -> u128 {
         let p = self.problem;
+        let wide = |n: usize| n as u128;
         if p.adaptive {
-            (0..2).map(|side| p.size[side].div_ceil(p.out[side].max(1)) + 1).product()
-        } else {
-            (0..2).map(|side| p.kernel[side].min(p.size[side])).product()
+            return wide(p.out[i]) * wide(p.size[i]) + wide(p.out[i]);
         }
+        let padded = wide(p.size[i]) + wide(p.padding[i]) + wide(p.padding[i + 2]);
+        let last = wide(p.out[i].saturating_sub(1)) * wide(p.stride[i]) + wide(p.kernel[i]) * wide(p.dilation[i]);
+        padded.max(last) + wide(p.dilation[i])
     }
 }
 
@@ -123,8 +141,20 @@ pub(crate) fn build(
 ) -> Result<Built> {
     let indices = operands.outputs.len() > 1;
     let pieces = Pieces { op: operands.op, problem, indices };
+    for side in [0, 1] {
+        let reach = pieces.reach(side);
+        if reach > u128::from(u32::MAX) {
+            return Err(Error::Limit {
+                op: operands.op.into(),
+                limit: "u32 index",
+                needed: u64::try_from(reach).unwrap_or(u64::MAX),
+                available: u64::from(u32::MAX),
+                hint: "use smaller planes, padding or dilation",
+            });
+        }
+    }
     // Each row of a window is one trip of the outer loop beside those of the inner one.
-    let trips = pieces.window() + problem.size[0];
+    let trips = pieces.window() + pieces.sides()[0];
     if trips > MAX_TRIPS {
         return Err(too_many_trips(operands.op, trips));
     }

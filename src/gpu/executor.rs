@@ -432,10 +432,22 @@ impl WgpuExecutor {
     /// Maps a buffer and copies it out.
     pub async fn map(&self, buffer: &wgpu::Buffer, block: bool) -> Result<Vec<u8>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
-            // The receiver is gone only if the caller gave up waiting.
-            let _ = sender.send(outcome);
+        let device = &self.memory.device;
+        let asked = self.memory.health.guard(device, "read back", || {
+            buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
+                // The receiver is gone only if the caller gave up waiting.
+                let _ = sender.send(outcome);
+            });
         });
+        if let Err(error) = asked {
+            // A lost device makes invalid buffers without a word; that one of ours cannot be mapped is the first sign. The
+            // poll lets our own device's callback tell the reason.
+            if self.owned {
+                let _ = device.poll(wgpu::PollType::Poll);
+            }
+            self.memory.health.set_lost(&format!("reading back failed: {error}"));
+            self.memory.health.check()?;
+        }
         if block {
             self.wait()?;
         }

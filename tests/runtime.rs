@@ -1,0 +1,242 @@
+//! The runtime: recording, memory, aliasing, limits, hosts and lost devices.
+
+use tilewise::verify::devices;
+use tilewise::{Bindings, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program, Workspace, wgpu};
+
+fn device() -> Option<&'static Gpu> {
+    devices().first()
+}
+
+#[test]
+fn recorded_work_survives_writes_and_pool_reuse() {
+    let Some(gpu) = device() else { return };
+    let a = gpu.tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]).unwrap();
+    let first = gpu.matmul(&a, &a).unwrap();
+    // The write comes after the product in order, so only the second product sees it.
+    gpu.write(&a, &[1.0, 0.0, 0.0, 1.0]).unwrap();
+    let second = gpu.matmul(&a, &a).unwrap();
+    // Uploads and dropped temporaries in between must not disturb what is recorded.
+    for i in 0..50 {
+        let t = gpu.tensor(&[2, 2], &[i as f32; 4]).unwrap();
+        let _dropped = gpu.matmul(&t, &t).unwrap();
+    }
+    assert_eq!(gpu.download(&first).unwrap(), [7.0, 10.0, 15.0, 22.0]);
+    assert_eq!(gpu.download(&second).unwrap(), [1.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn a_thousand_iterations_do_not_grow_the_pool() {
+    let Some(gpu) = devices().first().map(|_| Gpu::builder().poison(true).build().unwrap()) else { return };
+    let weight = gpu.tensor(&[16, 16], &[0.01f32; 256]).unwrap();
+    let step = |gpu: &Gpu| {
+        let x = gpu.tensor(&[8, 16], &[1.0f32; 128]).unwrap();
+        let y = gpu.matmul(&gpu.matmul(&x, &weight).unwrap(), &weight).unwrap();
+        gpu.download(&y).unwrap()
+    };
+    (0..10).for_each(|_| drop(step(&gpu)));
+    let before = gpu.stats();
+    (0..1000).for_each(|_| drop(step(&gpu)));
+    let after = gpu.stats();
+    assert_eq!((after.created, after.peak_bytes), (before.created, before.peak_bytes));
+    assert_eq!(after.live_bytes, before.live_bytes);
+    assert!(gpu.trim() > 0 && gpu.stats().pooled_bytes == 0);
+}
+
+#[test]
+fn the_memory_limit_is_a_typed_error() {
+    if device().is_none() {
+        return;
+    }
+    let gpu = Gpu::builder().memory_limit(1 << 20).build().unwrap();
+    let half = gpu.empty::<f32>(&[128 << 10]).unwrap();
+    let error = gpu.empty::<f32>(&[200 << 10]).unwrap_err();
+    assert!(matches!(error, Error::OutOfMemory { cap: Some(1048576), in_use: 524288, .. }), "{error}");
+    drop(half);
+    // What the pool holds is given back when it stands in the way.
+    gpu.empty::<f32>(&[200 << 10]).unwrap();
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_a_new_one_works() {
+    if device().is_none() {
+        return;
+    }
+    let gpu = Gpu::new().unwrap();
+    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
+    let b = gpu.matmul(&a, &a).unwrap();
+    gpu.device().destroy();
+    assert!(matches!(gpu.download(&b), Err(Error::DeviceLost { .. })));
+    assert!(matches!(gpu.tensor(&[1], &[1.0f32]), Err(Error::DeviceLost { .. })));
+    assert!(matches!(gpu.matmul(&a, &a), Err(Error::DeviceLost { .. })));
+    let gpu = Gpu::new().unwrap();
+    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
+    assert_eq!(gpu.download(&gpu.matmul(&a, &a).unwrap()).unwrap(), [9.0]);
+}
+
+#[test]
+fn tensors_of_another_device_are_refused() {
+    let Some(gpu) = device() else { return };
+    let other = Gpu::new().unwrap();
+    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
+    let b = other.tensor(&[1, 1], &[3.0f32]).unwrap();
+    let error = gpu.matmul(&a, &b).unwrap_err();
+    assert_eq!(error.to_string(), "matmul: input 1 lives on another device");
+    assert!(matches!(other.download(&a), Err(Error::OtherDevice { .. })));
+}
+
+#[test]
+fn views_of_one_arena_at_odd_offsets() {
+    let Some(gpu) = device() else { return };
+    let mut elements = vec![f32::NAN; 64];
+    elements[3..7].copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+    let arena = gpu.tensor(&[64], &elements).unwrap();
+    let a = arena.slice(3..7).unwrap().reshape(&[2, 2]).unwrap();
+    let mut c = arena.slice(21..25).unwrap().reshape(&[2, 2]).unwrap();
+    let plain = Matmul::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
+    let error = gpu.run(&plain, &[&a, &a], &mut [&mut c]).unwrap_err();
+    assert!(matches!(error, Error::Unplanned { .. }), "{error}");
+    let shared = Matmul::default().plan(gpu.profile(), &[a.layout().in_arena(), a.layout()]).unwrap();
+    gpu.run(&shared, &[&a, &a], &mut [&mut c]).unwrap();
+    assert_eq!(gpu.download(&c).unwrap(), [7.0, 10.0, 15.0, 22.0]);
+    let mut over = arena.slice(5..9).unwrap().reshape(&[2, 2]).unwrap();
+    let error = gpu.run(&shared, &[&a, &a], &mut [&mut over]).unwrap_err();
+    assert_eq!(error.to_string(), "matmul: output 0 overlaps input 0 in memory");
+}
+
+#[test]
+fn parameters_in_a_uniform_buffer_where_there_are_no_immediates() {
+    if device().is_none() {
+        return;
+    }
+    let gpu = Gpu::builder().without_features(wgpu::Features::IMMEDIATES).build().unwrap();
+    let a = gpu.tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]).unwrap();
+    assert_eq!(gpu.download(&gpu.matmul(&a, &a).unwrap()).unwrap(), [7.0, 10.0, 15.0, 22.0]);
+}
+
+#[test]
+fn problems_are_split_at_the_binding_limit_and_the_work_budget_and_grids_fold() {
+    let Some(gpu) = device() else { return };
+    let (m, k, n) = (96, 40, 80);
+    let a = gpu.tensor(&[m, k], &(0..m * k).map(|i| (i % 7) as f32).collect::<Vec<_>>()).unwrap();
+    let b = gpu.tensor(&[k, n], &(0..k * n).map(|i| (i % 5) as f32).collect::<Vec<_>>()).unwrap();
+    let whole = gpu.download(&gpu.matmul(&a, &b).unwrap()).unwrap();
+    let vary = |change: &dyn Fn(&mut DeviceProfile)| {
+        let mut profile = gpu.profile().clone();
+        change(&mut profile);
+        let plan = Matmul::default().plan(&profile, &[a.layout(), b.layout()]).unwrap();
+        let mut c = gpu.empty::<f32>(&[m, n]).unwrap();
+        gpu.run(&plan, &[&a, &b], &mut [&mut c]).unwrap();
+        assert_eq!(gpu.download(&c).unwrap(), whole, "{plan}");
+        plan
+    };
+    // A window of 4 KiB holds neither operand: rows, columns and k are cut.
+    let cut = vary(&|profile| profile.limits.max_storage_buffer_binding_size = 4096 + 256);
+    assert!(cut.dispatches.len() > 8, "{cut}");
+    let slow = vary(&|profile| profile.floor_flops = 5e5);
+    assert!(slow.dispatches.iter().all(|d| d.work.flops <= profile_limit(5e5)) && slow.dispatches.len() > 1, "{slow}");
+    let folded = vary(&|profile| profile.limits.max_compute_workgroups_per_dimension = 4);
+    assert!(folded.dispatches[0].grid[1] > 1, "{folded}");
+}
+
+fn profile_limit(floor: f64) -> f64 {
+    let mut profile = DeviceProfile::baseline();
+    profile.floor_flops = floor;
+    profile.work_limit()
+}
+
+#[test]
+fn a_host_encodes_a_plan_into_its_own_pass() {
+    let Some(own) = device() else { return };
+    let (device, queue) = (own.device().clone(), own.queue().clone());
+    let gpu = Gpu::from_wgpu(HostDevice {
+        device: device.clone(),
+        queue: queue.clone(),
+        adapter: None,
+        pipeline_cache: None,
+    });
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let buffer =
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false });
+    queue.write_buffer(&buffer, 4, bytemuck::cast_slice(&[1.0f32, 2.0, 3.0, 4.0]));
+    let a = gpu.view::<f32>(&buffer, 1, &[2, 2]).unwrap();
+    assert!(matches!(gpu.view::<f32>(&buffer, 13, &[2, 2]), Err(Error::View { .. })));
+    let c = gpu.empty::<f32>(&[2, 2]).unwrap();
+    let plan = Matmul::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
+    let mut workspace = Workspace::new();
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    plan.encode(&mut pass, &gpu, &Bindings { inputs: &[&a, &a], outputs: &[&c] }, &mut workspace).unwrap();
+    drop(pass);
+    queue.submit([encoder.finish()]);
+    assert_eq!(gpu.download(&c).unwrap(), [7.0, 10.0, 15.0, 22.0]);
+    gpu.notify_lost("the host says so");
+    assert_eq!(gpu.submit(), Ok(()));
+    assert_eq!(gpu.matmul(&a, &a).unwrap_err().to_string(), "the device is lost: the host says so");
+}
+
+#[test]
+fn a_program_runs_many_times_and_reuses_what_lies_between() {
+    let Some(gpu) = device() else { return };
+    let weight = gpu.tensor(&[2, 2], &[0.0f32, 1.0, 1.0, 0.0]).unwrap();
+    let mut build = Program::builder(gpu);
+    let x = build.input(&[2, 2], DType::F32);
+    let w = build.constant(&weight);
+    let mut value = x;
+    for _ in 0..6 {
+        value = build.op(&Matmul::default(), &[value, w]).unwrap();
+    }
+    assert!(matches!(build.output(x), Err(Error::Program { .. })));
+    let flat = build.reshape(value, &[4]).unwrap();
+    build.output(flat).unwrap();
+    let program = build.compile().unwrap();
+    // Five values lie between; two pieces of memory serve them all.
+    assert_eq!(program.scratch_bytes(), 32);
+    for i in 0..3 {
+        let input = gpu.tensor(&[2, 2], &[i as f32, 1.0, 2.0, 3.0]).unwrap();
+        let output = program.run(&[&input]).unwrap().swap_remove(0).typed::<f32>().unwrap();
+        assert_eq!((output.shape(), gpu.download(&output).unwrap()), (&[4][..], vec![i as f32, 1.0, 2.0, 3.0]));
+    }
+    let wrong = gpu.tensor(&[4], &[0.0f32; 4]).unwrap();
+    assert_eq!(program.run(&[&wrong]).unwrap_err().to_string(), "program: input 0 is f32[4], declared f32[2, 2]");
+}
+
+#[test]
+fn timing_counts_every_dispatch() {
+    let Some(gpu) = devices().first().map(|_| Gpu::new().unwrap()) else { return };
+    let a = gpu.tensor(&[64, 64], &[1.0f32; 4096]).unwrap();
+    let (_, timings) = gpu.timed(|gpu| (0..5).try_for_each(|_| gpu.matmul(&a, &a).map(drop))).unwrap();
+    let kernels = timings.kernels();
+    assert_eq!((kernels.len(), kernels[0].dispatches, kernels[0].op), (1, 5, "matmul"));
+    if gpu.profile().features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        assert!(timings.total_ms().unwrap() > 0.0);
+    }
+    let mut trace = Vec::new();
+    timings.write_chrome_trace(&mut trace).unwrap();
+    let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
+    assert_eq!(trace["traceEvents"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn an_adapter_that_matches_nothing() {
+    let error = Gpu::builder().adapter_name("no such adapter").build().unwrap_err();
+    assert!(error.to_string().starts_with("no adapter for the name \"no such adapter\"; found: "), "{error}");
+    assert!(matches!(Gpu::builder().adapter_index(99).build(), Err(Error::NoAdapter { .. })));
+}
+
+#[test]
+fn every_type_comes_back_as_it_went() {
+    let Some(gpu) = device() else { return };
+    let bytes: Vec<u8> = (0..7).collect();
+    let t = gpu.tensor(&[7], &bytes).unwrap();
+    assert_eq!(gpu.download(&t).unwrap(), bytes);
+    assert_eq!(gpu.download(&t.slice(3..6).unwrap()).unwrap(), [3, 4, 5]);
+    let halves = [half::f16::from_f32(1.5), half::f16::from_f32(-2.0), half::f16::from_f32(0.25)];
+    let t = gpu.tensor(&[3], &halves).unwrap();
+    assert_eq!(gpu.download(&t.slice(1..3).unwrap()).unwrap(), halves[1..]);
+    assert_eq!(gpu.download(&gpu.tensor(&[2], &[-1i8, 2]).unwrap()).unwrap(), [-1, 2]);
+    assert_eq!(gpu.download(&gpu.tensor::<i32>(&[0], &[]).unwrap()).unwrap(), [0i32; 0]);
+    assert!(matches!(gpu.tensor(&[2], &[1u32]), Err(Error::Length { .. })));
+    assert!(matches!(t.slice(2..9), Err(Error::View { .. })));
+    let _ = Layout::new(&[usize::MAX, 2], DType::F32).bytes();
+    assert!(matches!(gpu.empty::<f32>(&[1 << 40]), Err(Error::Limit { .. })));
+}
