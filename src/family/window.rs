@@ -86,7 +86,7 @@ impl Pieces<'_> {
         let p = self.problem;
         [0, 1].map(|i| match p.adaptive {
             // An input of a multiple of the output's size is cut evenly; else windows overlap by up to one at each end.
-            true if p.size[i] % p.out[i] == 0 => p.size[i] / p.out[i],
+            true if p.size[i].is_multiple_of(p.out[i]) => p.size[i] / p.out[i],
             true => (p.size[i].div_ceil(p.out[i]) + 1).min(p.size[i]),
             false => p.kernel[i].min(p.size[i]),
         })
