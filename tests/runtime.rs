@@ -240,3 +240,21 @@ fn every_type_comes_back_as_it_went() {
     let _ = Layout::new(&[usize::MAX, 2], DType::F32).bytes();
     assert!(matches!(gpu.empty::<f32>(&[1 << 40]), Err(Error::Limit { .. })));
 }
+
+#[test]
+fn an_operand_larger_than_a_binding_is_split() {
+    let Some(gpu) = device() else { return };
+    let (m, k) = (40 << 10, 1 << 10);
+    let elements: Vec<f32> = (0..m * k).map(|i| ((i / k + i) % 3) as f32).collect();
+    let a = gpu.tensor(&[m, k], &elements).unwrap(); // 160 MiB
+    let x = gpu.tensor(&[k], &vec![1.0f32; k]).unwrap();
+    // WebGPU's default, also where the device offers more.
+    let mut profile = gpu.profile().clone();
+    profile.limits.max_storage_buffer_binding_size = 128 << 20;
+    let plan = Matmul::default().plan(&profile, &[a.layout(), x.layout()]).unwrap();
+    assert!(plan.dispatches.len() > 1, "{plan}");
+    let mut y = gpu.empty::<f32>(&[m]).unwrap();
+    gpu.run(&plan, &[&a, &x], &mut [&mut y]).unwrap();
+    let expected: Vec<f32> = elements.chunks(k).map(|row| row.iter().sum()).collect();
+    assert!(gpu.download(&y).unwrap() == expected);
+}

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 ///
 /// Input x (N, C, H, W) f32, output (N, C, P, Q) f32, and with `return_indices` a second output of u32: where in its H x W
 /// plane each maximum lies. Windows are clipped to the plane, so padding never wins, not even over negative infinity. NaN
-/// wins over numbers; of equal values the first one's index is given.
+/// wins over numbers; of equal values, and of several NaN, the first one's index is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// Height and width of the window.
