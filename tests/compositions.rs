@@ -8,8 +8,11 @@ use tilewise::{
     Matmul, MaxPool2d, Op, Permute, Reduce, ReduceKind, Softmax, wgpu,
 };
 
+/// An op with the shapes of its inputs.
+type Case = (Box<dyn Op>, Vec<Vec<usize>>);
+
 /// Every op, in the forms that lead to different fragments.
-fn ops() -> Vec<(Box<dyn Op>, Vec<Vec<usize>>)> {
+fn ops() -> Vec<Case> {
     let plane = vec![2, 4, 9, 11];
     vec![
         (Box::new(Matmul::default()), vec![vec![70, 33], vec![33, 90]]),
