@@ -1,0 +1,81 @@
+//! The comparator must be able to fail: a wrong value, a NaN, a wrong length, all zeros, and what is within bounds passes.
+
+use tilewise::reference::{Expected, HostTensor, Select, Twin, Value};
+use tilewise::verify::compare;
+use tilewise::{DType, Error, Matmul};
+
+fn inputs() -> [HostTensor; 2] {
+    let ramp = |n: usize| (0..n).map(|i| i as f32 * 0.37 - 3.0).collect::<Vec<_>>();
+    [HostTensor::new(&[4, 6], &ramp(24)).unwrap(), HostTensor::new(&[6, 5], &ramp(30)).unwrap()]
+}
+
+fn expected() -> Expected {
+    Matmul::default().twin(&inputs(), &Select::All).unwrap().swap_remove(0)
+}
+
+fn right() -> Vec<f32> {
+    expected().values.iter().map(|value| value.value as f32).collect()
+}
+
+#[test]
+fn the_twins_own_values_pass() {
+    let report = compare("test", 0, &HostTensor::new(&[4, 5], &right()).unwrap(), &expected()).unwrap();
+    assert!(report.passed() && report.exact_mismatches == 0, "{report}");
+}
+
+#[test]
+fn a_wrong_value_fails_where_it_is() {
+    let mut values = right();
+    values[13] += 0.01;
+    let report = compare("test", 0, &HostTensor::new(&[4, 5], &values).unwrap(), &expected()).unwrap();
+    assert!(!report.passed() && report.wrong == 1 && report.worst.index == 13, "{report}");
+}
+
+#[test]
+fn nan_infinity_and_zeros_fail() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut values = right();
+        values[7] = bad;
+        let report = compare("test", 0, &HostTensor::new(&[4, 5], &values).unwrap(), &expected()).unwrap();
+        assert!(!report.passed() && report.worst.index == 7, "{report}");
+    }
+    let report = compare("test", 0, &HostTensor::new(&[4, 5], &[0.0f32; 20]).unwrap(), &expected()).unwrap();
+    assert_eq!(report.wrong, 20, "{report}");
+}
+
+#[test]
+fn a_number_where_nan_is_expected_fails() {
+    let expected =
+        Expected { values: vec![Value::exact(f64::NAN)], indices: vec![0], shape: vec![1], dtype: DType::F32 };
+    for (found, passes) in [(f32::NAN, true), (1.0, false)] {
+        let report = compare("test", 0, &HostTensor::new(&[1], &[found]).unwrap(), &expected).unwrap();
+        assert_eq!(report.passed(), passes, "{report}");
+    }
+}
+
+#[test]
+fn a_wrong_length_or_type_is_an_error() {
+    let short = HostTensor::new(&[4, 4], &[0.0f32; 16]).unwrap();
+    assert!(matches!(compare("test", 0, &short, &expected()), Err(Error::Length { .. })));
+    let integers = HostTensor::new(&[4, 5], &[0i32; 20]).unwrap();
+    assert!(matches!(compare("test", 0, &integers, &expected()), Err(Error::DType { .. })));
+}
+
+#[test]
+#[should_panic(expected = "1 of 20 wrong")]
+fn assert_panics_with_the_report() {
+    let mut values = right();
+    values[0] = f32::NAN;
+    compare("test", 0, &HostTensor::new(&[4, 5], &values).unwrap(), &expected()).unwrap().assert();
+}
+
+#[test]
+fn the_projection_sees_one_lost_row() {
+    let mut values = right();
+    values[5..10].fill(0.0);
+    let output = HostTensor::new(&[4, 5], &values).unwrap();
+    let projection = Matmul::default().project(&inputs(), &output, 1).unwrap();
+    assert!(projection.worst_fraction > 1.0 && projection.row == 1, "{projection:?}");
+    let output = HostTensor::new(&[4, 5], &right()).unwrap();
+    assert!(Matmul::default().project(&inputs(), &output, 1).unwrap().worst_fraction <= 1.0);
+}
