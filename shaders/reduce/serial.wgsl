@@ -15,9 +15,6 @@ struct Params {
     divisor: f32,
 }
 
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so the loop has two levels.
-const BLOCK: u32 = 32768u;
-
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -42,11 +39,8 @@ fn main(
     }
     let base = source_begin(kept);
     var carry = Carry(source_load(base, 0u), 0u);
-    for (var block = 1u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block; i < block_end; i++) {
-            carry = combine(carry, Carry(source_load(base, i), i));
-        }
+    for (var i = 1u; i < params.len; i++) {
+        carry = combine(carry, Carry(source_load(base, i), i));
     }
     if ARG {
         target_store(target_base, 0u, Out(carry.index));

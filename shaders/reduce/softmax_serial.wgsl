@@ -13,9 +13,6 @@ struct Params {
     size_3: u32,
 }
 
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so loops have two levels.
-const BLOCK: u32 = 32768u;
-
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -36,29 +33,20 @@ fn main(
     let target_base = target_begin(kept);
     let base = source_begin(kept);
     var largest = Carry(source_load(base, 0u), 0u);
-    for (var block = 1u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block; i < block_end; i++) {
-            largest = combine(largest, Carry(source_load(base, i), i));
-        }
+    for (var i = 1u; i < params.len; i++) {
+        largest = combine(largest, Carry(source_load(base, i), i));
     }
     var sum = 0.0;
-    for (var block = 0u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block; i < block_end; i++) {
-            sum += exp(source_load(base, i) - largest.value);
-        }
+    for (var i = 0u; i < params.len; i++) {
+        sum += exp(source_load(base, i) - largest.value);
     }
     let log_sum = log(sum);
-    for (var block = 0u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block; i < block_end; i++) {
-            let x = source_load(base, i) - largest.value;
-            if LOG {
-                target_store(target_base, i, x - log_sum);
-            } else {
-                target_store(target_base, i, exp(x) / sum);
-            }
+    for (var i = 0u; i < params.len; i++) {
+        let x = source_load(base, i) - largest.value;
+        if LOG {
+            target_store(target_base, i, x - log_sum);
+        } else {
+            target_store(target_base, i, exp(x) / sum);
         }
     }
 }

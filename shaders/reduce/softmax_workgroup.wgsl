@@ -13,9 +13,6 @@ struct Params {
     size_3: u32,
 }
 
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so loops have two levels.
-const BLOCK: u32 = 32768u * WG_X;
-
 var<workgroup> carries: array<Carry, WG_X>;
 var<workgroup> sums: array<f32, WG_X>;
 
@@ -37,11 +34,8 @@ fn main(
     let carrying = min(params.len, WG_X);
     if lane < carrying {
         var carry = Carry(source_load(base, lane), lane);
-        for (var block = WG_X; block < params.len; block += BLOCK) {
-            let block_end = min(block + BLOCK, params.len);
-            for (var i = block + lane; i < block_end; i += WG_X) {
-                carry = combine(carry, Carry(source_load(base, i), i));
-            }
+        for (var i = WG_X + lane; i < params.len; i += WG_X) {
+            carry = combine(carry, Carry(source_load(base, i), i));
         }
         carries[lane] = carry;
     }
@@ -54,11 +48,8 @@ fn main(
     }
     let largest = carries[0].value;
     var own = 0.0;
-    for (var block = 0u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block + lane; i < block_end; i += WG_X) {
-            own += exp(source_load(base, i) - largest);
-        }
+    for (var i = lane; i < params.len; i += WG_X) {
+        own += exp(source_load(base, i) - largest);
     }
     sums[lane] = own;
     workgroupBarrier();
@@ -70,15 +61,12 @@ fn main(
     }
     let sum = sums[0];
     let log_sum = log(sum);
-    for (var block = 0u; block < params.len; block += BLOCK) {
-        let block_end = min(block + BLOCK, params.len);
-        for (var i = block + lane; i < block_end; i += WG_X) {
-            let x = source_load(base, i) - largest;
-            if LOG {
-                target_store(target_base, i, x - log_sum);
-            } else {
-                target_store(target_base, i, exp(x) / sum);
-            }
+    for (var i = lane; i < params.len; i += WG_X) {
+        let x = source_load(base, i) - largest;
+        if LOG {
+            target_store(target_base, i, x - log_sum);
+        } else {
+            target_store(target_base, i, exp(x) / sum);
         }
     }
 }

@@ -15,9 +15,6 @@ struct Params {
     divisor: f32,
 }
 
-// Mesa 22.3's software driver silently ends a loop after 65,536 trips, so the loop has two levels.
-const BLOCK: u32 = 32768u * WG_X;
-
 var<workgroup> carries: array<Carry, WG_X>;
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -38,11 +35,8 @@ fn main(
     let carrying = min(params.len, WG_X);
     if lane < carrying {
         var carry = Carry(source_load(base, lane), lane);
-        for (var block = WG_X; block < params.len; block += BLOCK) {
-            let block_end = min(block + BLOCK, params.len);
-            for (var i = block + lane; i < block_end; i += WG_X) {
-                carry = combine(carry, Carry(source_load(base, i), i));
-            }
+        for (var i = WG_X + lane; i < params.len; i += WG_X) {
+            carry = combine(carry, Carry(source_load(base, i), i));
         }
         carries[lane] = carry;
     }
