@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::layout::DType;
 use crate::plan::Slot;
 use crate::profile::DeviceProfile;
 
@@ -109,6 +110,24 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
         }
     }
     Ok(done)
+}
+
+/// The smallest range that holds the addresses of an index box, in elements.
+pub(crate) fn reach(parts: impl IntoIterator<Item = (Range<usize>, usize)>) -> Range<u64> {
+    let (mut start, mut end) = (0u64, 1u64);
+    for (range, stride) in parts {
+        if range.is_empty() {
+            return start..start;
+        }
+        start += range.start as u64 * stride as u64;
+        end += (range.end - 1) as u64 * stride as u64;
+    }
+    start..end
+}
+
+/// A range of elements as a range of bytes.
+pub(crate) fn bytes(range: Range<u64>, dtype: DType) -> Range<u64> {
+    range.start * dtype.size()..range.end * dtype.size()
 }
 
 #[cfg(test)]

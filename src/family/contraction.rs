@@ -9,7 +9,7 @@ use crate::op::activation::Activation;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
-use crate::split::{Cut, Divisible, Region, split};
+use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
@@ -299,23 +299,6 @@ struct Pieces<'a> {
     problem: &'a Contraction,
     tile: (usize, usize),
     step: usize,
-}
-
-/// The smallest range that holds the addresses of an index box, in elements.
-fn reach(parts: impl IntoIterator<Item = (Range<usize>, usize)>) -> Range<u64> {
-    let (mut start, mut end) = (0u64, 1u64);
-    for (range, stride) in parts {
-        if range.is_empty() {
-            return start..start;
-        }
-        start += range.start as u64 * stride as u64;
-        end += (range.end - 1) as u64 * stride as u64;
-    }
-    start..end
-}
-
-fn bytes(range: Range<u64>, dtype: DType) -> Range<u64> {
-    range.start * dtype.size()..range.end * dtype.size()
 }
 
 impl Pieces<'_> {

@@ -8,7 +8,7 @@ use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
-use crate::split::{Cut, Divisible, Region, split};
+use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
 const SERIAL: ShaderFile = shader!("reduce/serial.wgsl");
 const WORKGROUP: ShaderFile = shader!("reduce/workgroup.wgsl");
@@ -125,31 +125,18 @@ struct Pieces<'a> {
     problem: &'a Reduce,
 }
 
-/// The smallest range of bytes that holds the addresses of an index box.
-fn reach(parts: impl IntoIterator<Item = (Range<usize>, usize)>, dtype: DType) -> Range<u64> {
-    let (mut start, mut end) = (0u64, 1u64);
-    for (range, stride) in parts {
-        if range.is_empty() {
-            return 0..0;
-        }
-        start += range.start as u64 * stride as u64;
-        end += (range.end - 1) as u64 * stride as u64;
-    }
-    start * dtype.size()..end * dtype.size()
-}
-
 impl Pieces<'_> {
     fn source(&self, region: &Region) -> Range<u64> {
         let p = self.problem;
         let kept = region.0.iter().cloned().zip(p.kept_strides.iter().copied());
-        reach(kept.chain(p.reduced.iter().map(|&size| 0..size).zip(p.reduced_strides.iter().copied())), p.dtype)
+        bytes(reach(kept.chain(p.reduced.iter().map(|&size| 0..size).zip(p.reduced_strides.iter().copied()))), p.dtype)
     }
 
     fn target(&self, region: &Region) -> Range<u64> {
         let p = self.problem;
         let kept = region.0.iter().cloned().zip(p.out_strides.iter().copied());
         let spread = if p.task.spreads() { p.len() } else { 1 };
-        reach(kept.chain([(0..spread, p.reduced_strides.last().copied().unwrap_or(1))]), p.out)
+        bytes(reach(kept.chain([(0..spread, p.reduced_strides.last().copied().unwrap_or(1))])), p.out)
     }
 }
 
