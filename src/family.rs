@@ -4,3 +4,17 @@ pub(crate) mod contraction;
 pub(crate) mod map;
 pub(crate) mod reduce;
 pub(crate) mod window;
+
+use crate::compose::{ShaderFile, Value, shader};
+use crate::op::activation::Activation;
+use crate::plan::Assembly;
+
+const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
+
+/// Adds the function `activate` to a kernel.
+fn activation(assembly: &mut Assembly, activation: Activation) {
+    let (code, [a, b]) = activation.code();
+    assembly.common(ACTIVATION).constant("", "ACTIVATION", Value::U32(code));
+    assembly.constant("", "ACTIVATION_A", Value::F32(a.to_bits()));
+    assembly.constant("", "ACTIVATION_B", Value::F32(b.to_bits()));
+}

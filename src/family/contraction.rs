@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
+use crate::family::activation;
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
@@ -20,7 +21,6 @@ const FILTER: ShaderFile = shader!("load/filter.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
-const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j])`.
@@ -417,18 +417,17 @@ fn dispatch(
     let mut assembly =
         Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
 
-    assembly.common(GRID).common(ACTIVATION);
+    assembly.common(GRID);
+    activation(&mut assembly, problem.activation);
     for (name, value) in [
         ("WG_X", variant.lanes.0),
         ("WG_Y", variant.lanes.1),
         ("ROWS", variant.per_lane.0),
         ("COLUMNS", variant.per_lane.1),
         ("STEP", variant.step),
-        ("ACTIVATION", problem.activation.code()),
     ] {
         assembly.constant("", name, Value::U32(value));
     }
-    assembly.constant("", "ACTIVATION_SLOPE", Value::F32(problem.activation.slope().to_bits()));
     assembly.size("", "m", m)?.size("", "n", n)?.size("", "k", k)?;
     let counted = inner(&batch).map(|size| size.max(1));
     assembly.size("", "batch_1", counted[1])?.size("", "batch_2", counted[2])?;

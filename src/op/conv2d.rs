@@ -201,6 +201,7 @@ impl Op for Conv2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.activation.expect(OP)?;
         check_options(OP, self.stride, self.dilation, self.groups)?;
         check_operands(OP, inputs)?;
         let (x, weight) = (&inputs[0].shape, &inputs[1].shape);

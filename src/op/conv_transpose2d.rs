@@ -95,6 +95,7 @@ impl Op for ConvTranspose2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.activation.expect(OP)?;
         check_options(OP, self.stride, self.dilation, self.groups)?;
         for axis in 0..2 {
             if self.output_padding[axis] >= self.stride[axis].max(self.dilation[axis]) {

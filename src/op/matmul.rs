@@ -102,6 +102,7 @@ impl Op for Matmul {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.activation.expect(OP)?;
         expect_inputs(OP, inputs, 2..=3)?;
         for (name, layout) in ["a", "b", "c"].iter().zip(inputs) {
             expect_dtype(OP, name, layout, &[DType::F32])?;
