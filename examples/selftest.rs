@@ -10,8 +10,9 @@ use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report};
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, ConvTranspose2d, Gpu, LogSoftmax, Matmul,
-    MaxPool2d, Padding, Permute, Reduce, ReduceKind, Softmax,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
+    ConvTranspose2d, Gpu, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Padding, Permute, Reduce, ReduceKind, Softmax,
+    Unary, UnaryKind,
 };
 
 const HELP: &str = "\
@@ -60,6 +61,13 @@ fn cases() -> Vec<Case> {
         case(Softmax { dim: 3 }, &[plane], false),
         case(LogSoftmax { dim: 1 }, &[plane], false),
         case(Permute { dims: vec![0, 2, 3, 1] }, &[plane], true),
+        case(Unary { kind: UnaryKind::Floor }, &[plane], true),
+        case(Unary::from(Activation::Gelu), &[plane], false),
+        case(Binary { kind: BinaryKind::Mul }, &[plane, &[13, 1]], true),
+        case(Binary { kind: BinaryKind::Div }, &[plane, &[5, 1, 1]], false),
+        case(BatchNorm { epsilon: 9.0, ..Default::default() }, &[plane, &[5], &[5], &[5], &[5]], false),
+        case(Pad { padding: vec![[0, 0], [1, 0], [2, 3], [4, 1]], mode: PadMode::Reflect }, &[plane], true),
+        case(Concat { dim: 1 }, &[plane, &[2, 3, 13, 17]], true),
     ]
 }
 

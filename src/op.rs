@@ -4,13 +4,18 @@
 //! lowers to a [`Problem`]; it never names a kernel.
 
 pub(crate) mod activation;
+pub(crate) mod batch_norm;
+pub(crate) mod binary;
+pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod matmul;
+pub(crate) mod pad;
 pub(crate) mod permute;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+pub(crate) mod unary;
 
 use std::fmt::Debug;
 

@@ -6,13 +6,18 @@
 //! WGSL's table of builtin accuracies.
 
 mod activation;
+mod batch_norm;
+mod binary;
+mod concat;
 mod conv2d;
 mod conv_transpose2d;
 mod matmul;
+mod pad;
 mod permute;
 mod pool;
 mod reduce;
 mod softmax;
+mod unary;
 
 pub use activation::activate;
 
@@ -200,6 +205,22 @@ impl Expected {
         let values = indices.iter().copied().map(element).collect();
         Expected { shape: shape.to_vec(), dtype, indices, values }
     }
+}
+
+/// The flat index of the element of `own` that broadcasts to an element of `shape`.
+pub(crate) fn broadcast_index(own: &[usize], shape: &[usize], flat: usize) -> usize {
+    let (mut rest, mut index, mut scale) = (flat, 0, 1);
+    for (dim, &size) in shape.iter().enumerate().rev() {
+        let at = rest % size;
+        rest /= size;
+        if let Some(own_dim) = (dim + own.len()).checked_sub(shape.len()) {
+            if own[own_dim] > 1 {
+                index += at * scale;
+            }
+            scale *= own[own_dim];
+        }
+    }
+    index
 }
 
 /// The result of a check of a whole output by a random projection (Freivalds).

@@ -78,11 +78,12 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
                     .max()
                     .unwrap_or(0)
             };
-            let parts = cuts.iter().find_map(|cut| {
-                // A cut on the grain if there is one, else anywhere: fitting comes before speed.
-                let (low, high) = region.halve(cut.dim, cut.grain).or_else(|| region.halve(cut.dim, 1))?;
-                (length(&low).max(length(&high)) < span.end - span.start).then_some((low, high))
-            });
+            // A cut on the grain if there is one, else anywhere: fitting comes before speed.
+            let halves = |cut: &Cut| region.halve(cut.dim, cut.grain).or_else(|| region.halve(cut.dim, 1));
+            let shorter = |(low, high): &(Region, Region)| length(low).max(length(high)) < span.end - span.start;
+            // Where no half is shorter, a half of a half may be: a mirrored tensor's middle needs all of it.
+            let parts =
+                (cuts.iter().find_map(|cut| halves(cut).filter(shorter))).or_else(|| cuts.iter().find_map(halves));
             if parts.is_none() {
                 return Err(Error::Limit {
                     op: format!("{}: {slot}", problem.op()),

@@ -4,8 +4,9 @@
 use naga::back;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, Class, Conv2d, ConvTranspose2d, DType, DeviceProfile, Layout, LogSoftmax,
-    Matmul, MaxPool2d, Op, Permute, Reduce, ReduceKind, Softmax, wgpu,
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat, Conv2d, ConvTranspose2d,
+    DType, DeviceProfile, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, PadMode, Permute, Reduce, ReduceKind,
+    Softmax, Unary, UnaryKind, wgpu,
 };
 
 /// An op with the shapes of its inputs.
@@ -30,7 +31,25 @@ fn ops() -> Vec<Case> {
         (Box::new(Reduce { kind: ReduceKind::ArgMin, last: true, ..Default::default() }), vec![plane.clone()]),
         (Box::new(Softmax { dim: 1 }), vec![plane.clone()]),
         (Box::new(LogSoftmax { dim: 3 }), vec![plane.clone()]),
-        (Box::new(Permute { dims: vec![3, 1, 0, 2] }), vec![plane]),
+        (Box::new(Permute { dims: vec![3, 1, 0, 2] }), vec![plane.clone()]),
+        (Box::new(Unary { kind: UnaryKind::Erf }), vec![plane.clone()]),
+        (Box::new(Binary { kind: BinaryKind::Pow }), vec![plane.clone(), vec![9, 1]]),
+        (Box::new(BatchNorm::default()), vec![plane.clone(), vec![4], vec![4], vec![4], vec![4]]),
+        (Box::new(Concat { dim: 1 }), vec![plane.clone(), plane.clone()]),
+        (Box::new(Pad { padding: vec![[1, 1]; 4], mode: PadMode::Reflect }), vec![plane.clone()]),
+        (Box::new(Pad { padding: vec![[1, 2]; 4], ..Pad::default() }), vec![vec![2, 0, 1, 1]]),
+    ]
+}
+
+/// The ops that compute with whole numbers.
+fn whole_ops() -> Vec<Case> {
+    let plane = vec![2, 4, 9, 11];
+    vec![
+        (Box::new(Binary { kind: BinaryKind::Div }), vec![plane.clone(), vec![9, 1]]),
+        (Box::new(Unary { kind: UnaryKind::Abs }), vec![plane.clone()]),
+        (Box::new(Reduce { dims: vec![1, 3], ..Default::default() }), vec![plane.clone()]),
+        (Box::new(Reduce { kind: ReduceKind::Max, ..Default::default() }), vec![plane.clone()]),
+        (Box::new(Pad { padding: vec![[1, 2]; 4], ..Pad::default() }), vec![plane]),
     ]
 }
 
@@ -60,10 +79,11 @@ fn every_composition_is_valid_on_every_backend() {
                 profile.features |= wgpu::Features::IMMEDIATES;
                 profile.limits.max_immediate_size = 256;
             }
-            for (op, shapes) in ops() {
+            let floats = ops().into_iter().map(|case| (case, DType::F32));
+            for ((op, shapes), dtype) in floats.chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
                 for arena in [false, true] {
                     let layouts: Vec<Layout> =
-                        shapes.iter().map(|shape| Layout { arena, ..Layout::new(shape, DType::F32) }).collect();
+                        shapes.iter().map(|shape| Layout { arena, ..Layout::new(shape, dtype) }).collect();
                     for plan in op.plans(&profile, &layouts).unwrap() {
                         for dispatch in &plan.dispatches {
                             let source = dispatch.kernel.compose().unwrap();

@@ -1,7 +1,7 @@
 //! Permutation of dimensions.
 
 use crate::error::{Error, Result};
-use crate::family::map::Map;
+use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
@@ -42,7 +42,8 @@ impl Op for Permute {
         let own = strides(&inputs[0].shape);
         let input = self.dims.iter().map(|&dim| own[dim]).collect();
         let (sizes, mut merged) = merge_dims(&outputs[0].shape, &[input, strides(&outputs[0].shape)]);
-        let (input, out) = (std::mem::take(&mut merged[0]), std::mem::take(&mut merged[1]));
-        Ok(Problem::Map(Map { sizes, input, out, dtype: inputs[0].dtype }))
+        let arguments = vec![Argument::strided(0, std::mem::take(&mut merged[0]))];
+        let parts = vec![Part { sizes, arguments, start: 0, strides: std::mem::take(&mut merged[1]) }];
+        Ok(Problem::Map(Map { function: Function::Copy, dtype: inputs[0].dtype, parts }))
     }
 }

@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::matmul::Matmul;
-use crate::reference::{Expected, HostTensor, Projection, Random, Select, TINY, U, Value, activate, gamma};
+use crate::reference::{
+    Expected, HostTensor, Projection, Random, Select, TINY, U, Value, activate, broadcast_index, gamma,
+};
 
 /// Indices into the operands of the product, and its sizes.
 struct Geometry {
@@ -65,22 +67,6 @@ impl Geometry {
         let at = if self.transpose_b { j * self.k + k } else { k * self.n + j };
         self.entry(&self.batch_b, entry) * self.k * self.n + at
     }
-}
-
-/// The flat index of the element of `own` that broadcasts to an element of `shape`.
-fn broadcast_index(own: &[usize], shape: &[usize], flat: usize) -> usize {
-    let (mut rest, mut index, mut scale) = (flat, 0, 1);
-    for (dim, &size) in shape.iter().enumerate().rev() {
-        let at = rest % size;
-        rest /= size;
-        if let Some(own_dim) = (dim + own.len()).checked_sub(shape.len()) {
-            if own[own_dim] > 1 {
-                index += at * scale;
-            }
-            scale *= own[own_dim];
-        }
-    }
-    index
 }
 
 /// `alpha * sum + beta * addend` with its roundings.

@@ -1,0 +1,82 @@
+//! Batch normalisation in inference.
+
+use crate::error::{Error, Result};
+use crate::family::map::{Argument, Function, Map, Part};
+use crate::layout::{DType, Layout};
+use crate::op::activation::Activation;
+use crate::op::conv2d::expect_addressable;
+use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
+use crate::problem::Problem;
+
+/// Batch normalisation with running statistics, and a fused activation:
+/// `out[n, c, ..] = activation((x[n, c, ..] - mean[c]) / sqrt(variance[c] + epsilon) * weight[c] + bias[c])`
+/// (Ioffe and Szegedy, arXiv 1502.03167).
+///
+/// Inputs, all f32: `x` of shape `(n, c, ..)`, then `weight`, `bias`, `mean` and `variance` of shape `(c)`. NaN and infinities
+/// go by IEEE's rules; a negative `variance + epsilon` gives NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Added to the variance, at least 0; 1e-5 by default.
+    pub epsilon: f32,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        BatchNorm { epsilon: 1e-5, activation: Activation::None }
+    }
+}
+
+const OP: &str = "batch_norm";
+const STATISTICS: [&str; 4] = ["weight", "bias", "mean", "variance"];
+
+impl Op for BatchNorm {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.activation.expect(OP)?;
+        if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
+            let value = self.epsilon.to_string();
+            return Err(Error::Option {
+                op: OP,
+                option: "epsilon",
+                value,
+                requirement: "must be finite and at least 0",
+            });
+        }
+        expect_inputs(OP, inputs, 5..=5)?;
+        let (x, statistics) = (&inputs[0], &inputs[1..]);
+        expect_dtype(OP, "x", x, &[DType::F32])?;
+        expect_addressable(OP, "x", &x.shape)?;
+        if x.shape.len() < 2 {
+            return Err(Error::Rank { op: OP, operand: "x", expected: "at least 2", found: x.shape.len() });
+        }
+        for (name, layout) in STATISTICS.into_iter().zip(statistics) {
+            expect_dtype(OP, name, layout, &[DType::F32])?;
+            expect_rank(OP, name, layout, 1, "1")?;
+            if layout.shape[0] != x.shape[1] {
+                let detail = format!("{name} {:?} for {} channels of x {:?}", layout.shape, x.shape[1], x.shape);
+                return Err(Error::Shape { op: OP, detail });
+            }
+        }
+        Ok(vec![Layout::new(&x.shape, DType::F32)])
+    }
+
+    fn problem(&self, inputs: &[Layout], _: &[Layout]) -> Result<Problem> {
+        let shape = &inputs[0].shape;
+        let plane: usize = shape[2..].iter().product();
+        let strides = vec![shape[1] * plane, plane, 1];
+        let statistics = (1..=4).map(|input| Argument::strided(input, vec![0, 1, 0]));
+        let part = Part {
+            sizes: vec![shape[0], shape[1], plane],
+            arguments: [Argument::strided(0, strides.clone())].into_iter().chain(statistics).collect(),
+            start: 0,
+            strides,
+        };
+        let function = Function::Normalize { epsilon: self.epsilon, activation: self.activation };
+        Ok(Problem::Map(Map { function, dtype: DType::F32, parts: vec![part] }))
+    }
+}

@@ -1,0 +1,27 @@
+//! The twin of [`BatchNorm`].
+
+use crate::error::Result;
+use crate::op::Op;
+use crate::op::batch_norm::BatchNorm;
+use crate::reference::activation::activate;
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value};
+
+impl Twin for BatchNorm {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let layouts: Vec<_> = inputs.iter().map(HostTensor::layout).collect();
+        let out = self.infer(&layouts)?.swap_remove(0);
+        let plane: usize = out.shape[2..].iter().product();
+        Ok(vec![Expected::compute(&out.shape, out.dtype, select, |i| {
+            let c = i / plane % out.shape[1];
+            let [x, weight, bias, mean, variance] =
+                [inputs[0].at(i), inputs[1].at(c), inputs[2].at(c), inputs[3].at(c), inputs[4].at(c)];
+            let scaled = (x - mean) / (variance + f64::from(self.epsilon)).sqrt() * weight;
+            let value = scaled + bias;
+            // The difference, the sum under the root (which the root halves), the root's 2 ulp, two products; then the sum.
+            let relative = U + 0.5 * U + 2.0 * ULP + 2.0 * U;
+            let own = scaled.abs() * relative * (1.0 + 8.0 * U) + U * value.abs() + TINY;
+            // A flushed product of weight and root is lost before it meets x - mean.
+            activate(self.activation, Value::within(value, own + (x - mean).abs() * TINY))
+        })])
+    }
+}
