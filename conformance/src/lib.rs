@@ -1,0 +1,11 @@
+//! Runs the node test cases of ONNX on tilewise.
+//!
+//! A case is a folder with a model and with inputs and outputs of it. A graph runs as a sequence of nodes over named
+//! values; each node is lowered to tilewise's ops by a function of its own. Every op's result must agree with its CPU
+//! twin, and every output with the case's, within the tolerances of ONNX's own test.
+
+#![deny(missing_docs, unsafe_code)]
+
+pub mod fault;
+#[allow(missing_docs, reason = "the fields are those of the standard")]
+pub mod proto;
