@@ -6,6 +6,17 @@
 
 #![deny(missing_docs, unsafe_code)]
 
+pub mod call;
+pub mod compare;
+pub mod device;
 pub mod fault;
+pub mod graph;
+pub mod lower;
 #[allow(missing_docs, reason = "the fields are those of the standard")]
 pub mod proto;
+pub mod table;
+pub mod tensor;
+
+mod cases;
+
+pub use cases::{Case, Outcome, cases, data};
