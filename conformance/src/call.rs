@@ -93,7 +93,15 @@ impl<'a> Call<'a> {
     /// # Errors
     /// [`Fault::Malformed`] if the attribute is there and of another type; so with the others.
     pub fn int(&self, name: &str, default: i64) -> Result<i64> {
-        Ok(self.read(name, |attribute| attribute.i)?.unwrap_or(default))
+        Ok(self.maybe_int(name)?.unwrap_or(default))
+    }
+
+    /// An attribute that is a whole number or not there.
+    ///
+    /// # Errors
+    /// As for [`int`](Call::int).
+    pub fn maybe_int(&self, name: &str) -> Result<Option<i64>> {
+        self.read(name, |attribute| attribute.i)
     }
 
     /// An attribute that switches something.
@@ -127,6 +135,15 @@ impl<'a> Call<'a> {
     pub fn ints(&self, name: &str) -> Result<Option<&'a [i64]>> {
         let alone = |attribute: &AttributeProto| attribute.i.is_none() && attribute.f.is_none();
         self.read(name, |attribute| alone(attribute).then_some(attribute.ints.as_slice()))
+    }
+
+    /// An attribute that is a list of floats or not there.
+    ///
+    /// # Errors
+    /// As for [`int`](Call::int).
+    pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>> {
+        let alone = |attribute: &AttributeProto| attribute.i.is_none() && attribute.f.is_none();
+        self.read(name, |attribute| alone(attribute).then_some(attribute.floats.as_slice()))
     }
 
     /// An attribute that is text.

@@ -141,3 +141,35 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mangled_models_are_found_out() {
+        let (Some(folder), Some(gpu)) = (data(), tilewise::verify::devices().first()) else { return };
+        let device = Device::new(gpu);
+        let cases = cases(&folder).unwrap();
+        let counted: Vec<&Case> =
+            cases.iter().filter(|case| case.concerns() && case.foreign().next().is_none()).collect();
+        let mut random = tilewise::reference::Random::new(11);
+        let (mut unreadable, mut malformed, mut failed) = (0, 0, 0);
+        for _ in 0..200 {
+            let case = counted[random.below(counted.len())];
+            let mut bytes = read(&case.folder.join("model.onnx")).unwrap();
+            for _ in 0..1 + random.below(3) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.bits() as u8;
+            }
+            // Many a changed byte is a name's, and harmless; none may make a panic.
+            match decode(&bytes).map(|model| Case { model, ..(*case).clone() }.run(&device)) {
+                Err(_) => unreadable += 1,
+                Ok(Outcome::Not(Fault::Malformed(_))) => malformed += 1,
+                Ok(Outcome::Not(Fault::Failed(_))) => failed += 1,
+                Ok(_) => {}
+            }
+        }
+        assert!(unreadable > 0 && malformed > 0 && failed > 0, "{unreadable}, {malformed}, {failed}");
+    }
+}

@@ -58,8 +58,7 @@ impl Tensor {
     pub fn read(proto: &TensorProto) -> Result<Self> {
         let name = proto.name.as_deref().unwrap_or("a tensor");
         let shape = sizes(&proto.dims)?;
-        let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
-        let len = len.ok_or_else(|| Fault::malformed(format!("{name} has shape {shape:?}")))?;
+        let len = count(&shape).ok_or_else(|| Fault::malformed(format!("{name} has shape {shape:?}")))?;
         if proto.data_location.is_some_and(|location| location != 0) {
             return Err(Fault::malformed(format!("the elements of {name} are in another file")));
         }
@@ -138,7 +137,7 @@ impl Tensor {
     /// # Errors
     /// [`Fault::Malformed`] if the shape holds another number of elements.
     pub fn reshape(mut self, shape: Vec<usize>) -> Result<Self> {
-        if shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size)) != Some(self.len()) {
+        if count(&shape) != Some(self.len()) {
             return Err(Fault::malformed(format!("{:?} cannot take the shape {shape:?}", self.shape)));
         }
         self.shape = shape;
@@ -156,6 +155,12 @@ impl From<HostTensor> for Tensor {
         };
         Tensor { shape: tensor.shape, data }
     }
+}
+
+/// The number of elements of a shape. An empty one has to be countable without its zeros too: every part of it is then.
+fn count(shape: &[usize]) -> Option<usize> {
+    let nonzero = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size.max(1)))?;
+    Some(if shape.contains(&0) { 0 } else { nonzero })
 }
 
 fn counted<T>(elements: Vec<T>, data: impl FnOnce(Vec<T>) -> Data) -> (Data, usize) {
@@ -206,8 +211,9 @@ mod tests {
         let cut = TensorProto { dims: vec![1], data_type: Some(1), raw_data: Some(vec![0; 5]), ..Default::default() };
         let negative = TensorProto { dims: vec![-1], data_type: Some(1), ..Default::default() };
         let huge = TensorProto { dims: vec![i64::MAX, 4], data_type: Some(1), ..Default::default() };
+        let empty = TensorProto { dims: vec![0, i64::MAX, 4], data_type: Some(1), ..Default::default() };
         let unknown = TensorProto { data_type: Some(99), ..Default::default() };
-        for proto in [short, cut, negative, huge, unknown] {
+        for proto in [short, cut, negative, huge, empty, unknown] {
             assert!(matches!(Tensor::read(&proto), Err(Fault::Malformed(_))), "{proto:?}");
         }
     }

@@ -75,7 +75,7 @@ impl Sides {
     }
 
     /// Elements from the first to the last of a window, along a side.
-    fn reach(&self, side: usize) -> usize {
+    pub fn reach(&self, side: usize) -> usize {
         self.kernel[side].saturating_sub(1).saturating_mul(self.dilations[side]).saturating_add(1)
     }
 

@@ -36,7 +36,19 @@ fn transpose(call: &Call<'_>) -> Result<Vec<Tensor>> {
 }
 
 fn constant(call: &Call<'_>) -> Result<Vec<Tensor>> {
-    let value = call.tensor("value")?.ok_or_else(|| Fault::malformed("a constant without a tensor"))?;
+    let value = if let Some(value) = call.tensor("value")? {
+        value
+    } else if let Some(value) = call.maybe_float("value_float")? {
+        Tensor { shape: Vec::new(), data: Data::F32(vec![value]) }
+    } else if let Some(values) = call.floats("value_floats")? {
+        Tensor { shape: vec![values.len()], data: Data::F32(values.to_vec()) }
+    } else if let Some(values) = call.ints("value_ints")? {
+        Tensor::integers(vec![values.len()], values.to_vec())
+    } else if let Some(value) = call.maybe_int("value_int")? {
+        Tensor::integers(Vec::new(), vec![value])
+    } else {
+        return Err(Fault::Unsupported("a constant of text".into()));
+    };
     Ok(vec![value])
 }
 

@@ -1,7 +1,7 @@
 //! Pooling.
 
 use tilewise::reference::{HostData, HostTensor, Twin};
-use tilewise::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+use tilewise::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, MaxPool2d, Padding};
 
 use super::Lowering;
 use super::geometry::{Sides, lift, planar, unlift};
@@ -69,18 +69,48 @@ fn average_pool(call: &Call<'_>) -> Result<Vec<Tensor>> {
     let rank = x.shape.len();
     let x = lift(x)?;
     let sides = Sides::read_all(call)?;
+    let padding = sides.pads(call, &x.shape[2..])?;
+    let (ceil_mode, count_include_pad) = (call.flag("ceil_mode", false)?, call.flag("count_include_pad", false)?);
     if sides.dilations != [1; 2] {
-        return Err(Fault::NotYet("dilated average pooling".into()));
+        // Only where no window is clipped do all have the same divisor.
+        let room = |side: usize| {
+            let padded = x.shape[side + 2].saturating_add(padding[side]).saturating_add(padding[side + 2]);
+            padded.saturating_sub(sides.reach(side))
+        };
+        let overhangs = ceil_mode && (0..2).any(|side| room(side) % sides.strides[side] != 0);
+        if overhangs || (padding != [0; 4] && !count_include_pad) {
+            return Err(Fault::NotYet("dilated average pooling with clipped windows".into()));
+        }
+        return Ok(vec![unlift(average_of_taps(call, x, &sides, padding)?, rank)?.into()]);
     }
     let op = AvgPool2d {
         kernel: sides.kernel,
         stride: sides.strides,
-        padding: sides.pads(call, &x.shape[2..])?,
-        ceil_mode: call.flag("ceil_mode", false)?,
-        count_include_pad: call.flag("count_include_pad", false)?,
+        padding,
+        ceil_mode,
+        count_include_pad,
         divisor_override: None,
     };
     Ok(vec![unlift(call.apply(&op, &[x])?, rank)?.into()])
+}
+
+/// A mean of dilated windows, which tilewise's pooling lacks: a convolution of each channel with equal weights.
+fn average_of_taps(call: &Call<'_>, x: HostTensor, sides: &Sides, padding: [usize; 4]) -> Result<HostTensor> {
+    let [height, width] = sides.kernel;
+    let channels = x.shape[1];
+    let taps = height.checked_mul(width).filter(|&taps| taps > 0 && taps <= x.len());
+    let taps = taps.ok_or_else(|| Fault::malformed(format!("a window of {:?} in {:?}", sides.kernel, x.shape)))?;
+    let weight = vec![1.0 / taps as f32; channels * taps];
+    let weight = HostTensor::new(&[channels, 1, height, width], &weight)?;
+    let [top, left, bottom, right] = padding;
+    let op = Conv2d {
+        stride: sides.strides,
+        padding: Padding { top, left, bottom, right },
+        dilation: sides.dilations,
+        groups: channels,
+        ..Default::default()
+    };
+    call.apply(&op, &[x, weight])
 }
 
 fn global_average_pool(call: &Call<'_>) -> Result<Vec<Tensor>> {
