@@ -22,6 +22,8 @@ pub(super) fn find(op_type: &str) -> Option<Lowering> {
     })
 }
 
+/// `Concat` has an `axis`; `Pad` has attributes `pads` (`paddings` in operator set 1) and `value` before operator set 11, then
+/// inputs 1 and 2, all starts before all ends, and modes `constant`, `reflect`, `edge`.
 fn not_yet(call: &Call<'_>) -> Result<Vec<Tensor>> {
     Err(Fault::NotYet(call.op_type().into()))
 }
