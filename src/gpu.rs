@@ -4,6 +4,7 @@ pub(crate) mod bind;
 pub(crate) mod device;
 pub(crate) mod executor;
 pub(crate) mod memory;
+mod ops;
 pub(crate) mod pipelines;
 pub(crate) mod scope;
 pub(crate) mod timing;
@@ -317,49 +318,6 @@ impl Gpu {
     /// Gives the pool's unused buffers back to the driver, and returns their bytes.
     pub fn trim(&self) -> u64 {
         self.wgpu().memory.trim()
-    }
-
-    /// The matrix product `a b`; see [`Matmul`](crate::Matmul).
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if inner or batch dimensions differ, [`Error::Rank`] for a scalar, and those of
-    /// [`apply_all`](Gpu::apply_all).
-    pub fn matmul(&self, a: &Tensor<f32>, b: &Tensor<f32>) -> Result<Tensor<f32>> {
-        self.apply(&crate::Matmul::default(), &[a, b])
-    }
-
-    /// The convolution of `x` with `weight`; see [`Conv2d`](crate::Conv2d).
-    ///
-    /// # Errors
-    /// What [`Conv2d`](crate::Conv2d) refuses, and those of [`apply_all`](Gpu::apply_all).
-    pub fn conv2d(
-        &self,
-        options: &crate::Conv2d,
-        x: &Tensor<f32>,
-        weight: &Tensor<f32>,
-        bias: Option<&Tensor<f32>>,
-    ) -> Result<Tensor<f32>> {
-        match bias {
-            Some(bias) => self.apply(options, &[x, weight, bias]),
-            None => self.apply(options, &[x, weight]),
-        }
-    }
-
-    /// The transposed convolution of `x` with `weight`; see [`ConvTranspose2d`](crate::ConvTranspose2d).
-    ///
-    /// # Errors
-    /// What [`ConvTranspose2d`](crate::ConvTranspose2d) refuses, and those of [`apply_all`](Gpu::apply_all).
-    pub fn conv_transpose2d(
-        &self,
-        options: &crate::ConvTranspose2d,
-        x: &Tensor<f32>,
-        weight: &Tensor<f32>,
-        bias: Option<&Tensor<f32>>,
-    ) -> Result<Tensor<f32>> {
-        match bias {
-            Some(bias) => self.apply(options, &[x, weight, bias]),
-            None => self.apply(options, &[x, weight]),
-        }
     }
 }
 
