@@ -54,7 +54,7 @@ fn cases() -> Vec<Case> {
         case(MaxPool2d { padding: [1; 4], kernel: [3, 3], return_indices: true, ..Default::default() }, &[plane], true),
         case(AvgPool2d { padding: [1; 4], kernel: [3, 3], ..Default::default() }, &[plane], false),
         case(AdaptiveAvgPool2d { output: [3, 5] }, &[plane], false),
-        case(AdaptiveMaxPool2d { output: [3, 5] }, &[plane], true),
+        case(AdaptiveMaxPool2d { output: [3, 5], ..Default::default() }, &[plane], true),
         case(Reduce { dims: vec![1, 3], ..Default::default() }, &[plane], true),
         case(Reduce { kind: ReduceKind::ArgMax, dims: vec![3], ..Default::default() }, &[plane], true),
         case(Softmax { dim: 3 }, &[plane], false),
