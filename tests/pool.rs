@@ -84,6 +84,24 @@ fn windows_that_share_the_plane() {
 }
 
 #[test]
+fn maxima_of_integers() {
+    let mut random = Random::new(7);
+    let words: Vec<u32> = (0..2 * 11 * 13).map(|_| random.bits() as u32).collect();
+    let signed: Vec<i32> = words.iter().map(|&word| word as i32).collect();
+    let shape = [1, 2, 11, 13];
+    for input in [HostTensor::new(&shape, &words).unwrap(), HostTensor::new(&shape, &signed).unwrap()] {
+        for return_indices in [false, true] {
+            check(
+                &MaxPool2d { kernel: [3, 2], padding: [1, 1, 2, 0], return_indices, ..Default::default() },
+                &input,
+                true,
+            );
+            check(&AdaptiveMaxPool2d { output: [4, 3], return_indices }, &input, true);
+        }
+    }
+}
+
+#[test]
 fn no_planes() {
     check(&MaxPool2d { return_indices: true, ..Default::default() }, &floats(6, &[0, 3, 4, 4]), true);
     check(&AvgPool2d::default(), &floats(6, &[2, 0, 4, 4]), false);
@@ -112,7 +130,7 @@ fn bad_input_is_refused_by_name() {
         refuse(base, &Layout::new(&[2, 6, 6], DType::F32)),
         "max_pool2d: x has 3 dimensions, 4 (n, c, h, w) wanted"
     );
-    assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 wanted");
+    assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 or i32 or u32 wanted");
     assert_eq!(refuse(base, &Layout::new(&[1, 2, 0, 6], DType::F32)), "max_pool2d: x [1, 2, 0, 6] has empty planes");
     let average = AvgPool2d { divisor_override: Some(0), ..Default::default() };
     assert_eq!(

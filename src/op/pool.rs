@@ -201,9 +201,11 @@ impl Strided {
         floor_sum(early, d, stride, first + d - size) != floor_sum(early, d, stride, first)
     }
 
-    fn infer(&self, inputs: &[Layout]) -> Result<Vec<usize>> {
-        let shape = planes(self.op, inputs)?;
-        Ok(vec![shape[0], shape[1], self.out(0, shape[2])?, self.out(1, shape[3])?])
+    /// The layout of the values that are given.
+    fn infer(&self, inputs: &[Layout], among: &[DType]) -> Result<Layout> {
+        let shape = planes(self.op, inputs, among)?;
+        let out = [shape[0], shape[1], self.out(0, shape[2])?, self.out(1, shape[3])?];
+        Ok(Layout::new(&out, inputs[0].dtype))
     }
 
     fn window(&self, pooling: Pooling, inputs: &[Layout], outputs: &[Layout]) -> Problem {
@@ -230,10 +232,19 @@ fn floor_sum(n: u128, m: u128, a: u128, b: u128) -> u128 {
     if last < m { whole } else { whole.wrapping_add(floor_sum(last / m, a % m, m, last % m)) }
 }
 
+/// The element types of maxima.
+const ORDERED: [DType; 3] = [DType::F32, DType::I32, DType::U32];
+
+/// The outputs of a maximum: the values, and their indices if they are wanted.
+fn with_indices(values: Layout, indices: bool) -> Vec<Layout> {
+    let indices = indices.then(|| Layout::new(&values.shape, DType::U32));
+    [values].into_iter().chain(indices).collect()
+}
+
 /// Checks the input, and that there is something to pool.
-fn planes<'a>(op: &'static str, inputs: &'a [Layout]) -> Result<&'a [usize]> {
+fn planes<'a>(op: &'static str, inputs: &'a [Layout], among: &[DType]) -> Result<&'a [usize]> {
     expect_inputs(op, inputs, 1..=1)?;
-    expect_dtype(op, "x", &inputs[0], &[DType::F32])?;
+    expect_dtype(op, "x", &inputs[0], among)?;
     expect_rank(op, "x", &inputs[0], 4, "4 (n, c, h, w)")?;
     let shape = &inputs[0].shape;
     if shape[2] == 0 || shape[3] == 0 {
@@ -247,6 +258,7 @@ fn evenly(pooling: Pooling, inputs: &[Layout], outputs: &[Layout], adaptive: boo
     let (x, y) = (&inputs[0].shape, &outputs[0].shape);
     Window {
         pooling,
+        dtype: inputs[0].dtype,
         planes: x[0] * x[1],
         size: [x[2], x[3]],
         out: [y[2], y[3]],
@@ -272,10 +284,7 @@ impl Op for MaxPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let shape = self.strided().infer(inputs)?;
-        let mut outputs = vec![Layout::new(&shape, DType::F32)];
-        outputs.extend(self.return_indices.then(|| Layout::new(&shape, DType::U32)));
-        Ok(outputs)
+        Ok(with_indices(self.strided().infer(inputs, &ORDERED)?, self.return_indices))
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -301,7 +310,7 @@ impl Op for AvgPool2d {
             let requirement = "it has to be at least 1";
             return Err(Error::Option { op: self.name(), option: "divisor_override", value: "0".into(), requirement });
         }
-        Ok(vec![Layout::new(&self.strided().infer(inputs)?, DType::F32)])
+        Ok(vec![self.strided().infer(inputs, &[DType::F32])?])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -310,9 +319,9 @@ impl Op for AvgPool2d {
     }
 }
 
-fn infer_evenly(op: &'static str, output: [usize; 2], inputs: &[Layout]) -> Result<Vec<Layout>> {
-    let shape = planes(op, inputs)?;
-    Ok(vec![Layout::new(&[shape[0], shape[1], output[0], output[1]], DType::F32)])
+/// The output of windows that share the plane.
+fn even(shape: &[usize], output: [usize; 2], dtype: DType) -> Layout {
+    Layout::new(&[shape[0], shape[1], output[0], output[1]], dtype)
 }
 
 impl Op for AdaptiveAvgPool2d {
@@ -321,7 +330,8 @@ impl Op for AdaptiveAvgPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        infer_evenly(self.name(), self.output, inputs)
+        let shape = planes(self.name(), inputs, &[DType::F32])?;
+        Ok(vec![even(shape, self.output, DType::F32)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -336,10 +346,8 @@ impl Op for AdaptiveMaxPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let mut outputs = infer_evenly(self.name(), self.output, inputs)?;
-        let indices = self.return_indices.then(|| Layout::new(&outputs[0].shape, DType::U32));
-        outputs.extend(indices);
-        Ok(outputs)
+        let shape = planes(self.name(), inputs, &ORDERED)?;
+        Ok(with_indices(even(shape, self.output, inputs[0].dtype), self.return_indices))
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
