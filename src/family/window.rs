@@ -11,8 +11,8 @@ use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, split};
 
 const POOL: ShaderFile = shader!("window/pool.wgsl");
-const INDICES: ShaderFile = shader!("window/indices.wgsl");
-const NO_INDICES: ShaderFile = shader!("window/no_indices.wgsl");
+const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
+const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// What becomes of the values of a window.
