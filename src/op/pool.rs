@@ -1,6 +1,7 @@
 //! Pooling over windows of the last two dimensions.
 
 use crate::error::{Error, Result};
+use crate::family::reduce::{Reduce, Task};
 use crate::family::window::{Pooling, Window};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
@@ -208,6 +209,12 @@ impl Strided {
         Ok(Layout::new(&out, inputs[0].dtype))
     }
 
+    /// Whether the one window is the plane: a reduction then, which takes any size.
+    fn is_plane(&self, inputs: &[Layout]) -> bool {
+        // A dilated window is as large as the plane only along a side of one element.
+        self.kernel == inputs[0].shape[2..] && self.padding == [0; 4]
+    }
+
     fn window(&self, pooling: Pooling, inputs: &[Layout], outputs: &[Layout]) -> Problem {
         Problem::Window(Window {
             kernel: self.kernel,
@@ -270,6 +277,31 @@ fn evenly(pooling: Pooling, inputs: &[Layout], outputs: &[Layout], adaptive: boo
     }
 }
 
+/// Elements of a plane.
+fn plane(x: &Layout) -> usize {
+    x.shape[2].saturating_mul(x.shape[3])
+}
+
+/// The problem of a window that is the whole plane.
+fn whole_planes(task: Task, inputs: &[Layout]) -> Problem {
+    let x = &inputs[0];
+    let plane = plane(x);
+    Problem::Reduce(Reduce {
+        task,
+        dtype: x.dtype,
+        kept: vec![x.shape[0].saturating_mul(x.shape[1])],
+        kept_strides: vec![plane],
+        out_strides: vec![1],
+        reduced: vec![plane],
+        reduced_strides: vec![1],
+    })
+}
+
+/// The largest value with its index or without.
+fn max_task(indices: bool) -> Task {
+    if indices { Task::MaxWithIndex } else { Task::Max }
+}
+
 impl MaxPool2d {
     fn strided(&self) -> Strided {
         let MaxPool2d { kernel, stride, padding, dilation, ceil_mode, .. } = *self;
@@ -288,7 +320,11 @@ impl Op for MaxPool2d {
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
-        Ok(self.strided().window(Pooling::Max, inputs, outputs))
+        let strided = self.strided();
+        if strided.is_plane(inputs) {
+            return Ok(whole_planes(max_task(self.return_indices), inputs));
+        }
+        Ok(strided.window(Pooling::Max, inputs, outputs))
     }
 }
 
@@ -314,8 +350,13 @@ impl Op for AvgPool2d {
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
+        let strided = self.strided();
+        if strided.is_plane(inputs) {
+            let divisor = self.divisor_override.unwrap_or(plane(&inputs[0]));
+            return Ok(whole_planes(Task::Mean { divisor }, inputs));
+        }
         let pooling = Pooling::Average { count_padding: self.count_include_pad, divisor: self.divisor_override };
-        Ok(self.strided().window(pooling, inputs, outputs))
+        Ok(strided.window(pooling, inputs, outputs))
     }
 }
 
@@ -335,6 +376,9 @@ impl Op for AdaptiveAvgPool2d {
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
+        if self.output == [1, 1] {
+            return Ok(whole_planes(Task::Mean { divisor: plane(&inputs[0]) }, inputs));
+        }
         let pooling = Pooling::Average { count_padding: false, divisor: None };
         Ok(Problem::Window(evenly(pooling, inputs, outputs, true)))
     }
@@ -351,6 +395,9 @@ impl Op for AdaptiveMaxPool2d {
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
+        if self.output == [1, 1] {
+            return Ok(whole_planes(max_task(self.return_indices), inputs));
+        }
         Ok(Problem::Window(evenly(Pooling::Max, inputs, outputs, true)))
     }
 }
