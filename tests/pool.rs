@@ -22,13 +22,14 @@ fn check(op: &dyn Twin, input: &HostTensor, exact: bool) {
 type Window = ([usize; 2], [usize; 2], [usize; 4], [usize; 2]);
 
 /// Windows pairwise over what each side can be.
-const WINDOWS: [Window; 7] = [
+const WINDOWS: [Window; 8] = [
     ([2, 2], [2, 2], [0, 0, 0, 0], [1, 1]),
     ([3, 3], [2, 2], [1, 1, 1, 1], [1, 1]),
     ([3, 2], [1, 3], [0, 1, 2, 0], [2, 1]),
     ([1, 5], [2, 1], [0, 2, 0, 2], [1, 2]),
     ([5, 3], [3, 2], [2, 0, 1, 2], [1, 3]),
     ([1, 1], [1, 1], [0, 0, 0, 0], [1, 1]),
+    ([4, 3], [3, 2], [3, 2, 0, 1], [1, 1]),
     ([11, 13], [1, 1], [0, 0, 0, 0], [1, 1]),
 ];
 
@@ -37,6 +38,7 @@ fn maxima_and_their_indices() {
     for (kernel, stride, padding, dilation) in WINDOWS {
         for ceil_mode in [false, true] {
             for return_indices in [false, true] {
+                let stride = Some(stride);
                 let op = MaxPool2d { kernel, stride, padding, dilation, ceil_mode, return_indices };
                 check(&op, &floats(1, &[2, 3, 11, 13]), true);
             }
@@ -46,7 +48,8 @@ fn maxima_and_their_indices() {
 
 #[test]
 fn padding_never_wins_and_the_first_of_equals_stays() {
-    let op = MaxPool2d { kernel: [3, 3], stride: [1, 1], padding: [1; 4], return_indices: true, ..Default::default() };
+    let op =
+        MaxPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], return_indices: true, ..Default::default() };
     for value in [-1e30, f32::NEG_INFINITY, f32::NAN, f32::INFINITY] {
         check(&op, &HostTensor::new(&[1, 2, 5, 6], &[value; 60]).unwrap(), true);
     }
@@ -62,6 +65,7 @@ fn means_by_every_divisor() {
     for (kernel, stride, padding, _) in WINDOWS.into_iter().filter(|window| window.3 == [1, 1]) {
         for ceil_mode in [false, true] {
             for (count_include_pad, divisor_override) in [(true, None), (false, None), (true, Some(7))] {
+                let stride = Some(stride);
                 let op = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, divisor_override };
                 check(&op, &floats(3, &[1, 4, 11, 13]), false);
             }
@@ -73,7 +77,27 @@ fn means_by_every_divisor() {
 fn windows_that_share_the_plane() {
     for output in [[1, 1], [2, 3], [11, 13], [5, 7], [12, 1], [0, 3]] {
         check(&AdaptiveAvgPool2d { output }, &floats(4, &[2, 2, 11, 13]), false);
-        check(&AdaptiveMaxPool2d { output }, &floats(5, &[2, 2, 11, 13]), true);
+        for return_indices in [false, true] {
+            check(&AdaptiveMaxPool2d { output, return_indices }, &floats(5, &[2, 2, 11, 13]), true);
+        }
+    }
+}
+
+#[test]
+fn maxima_of_integers() {
+    let mut random = Random::new(7);
+    let words: Vec<u32> = (0..2 * 11 * 13).map(|_| random.bits() as u32).collect();
+    let signed: Vec<i32> = words.iter().map(|&word| word as i32).collect();
+    let shape = [1, 2, 11, 13];
+    for input in [HostTensor::new(&shape, &words).unwrap(), HostTensor::new(&shape, &signed).unwrap()] {
+        for return_indices in [false, true] {
+            check(
+                &MaxPool2d { kernel: [3, 2], padding: [1, 1, 2, 0], return_indices, ..Default::default() },
+                &input,
+                true,
+            );
+            check(&AdaptiveMaxPool2d { output: [4, 3], return_indices }, &input, true);
+        }
     }
 }
 
@@ -89,11 +113,14 @@ fn bad_input_is_refused_by_name() {
     let refuse = |op: MaxPool2d, x: &Layout| op.infer(std::slice::from_ref(x)).unwrap_err().to_string();
     let base = MaxPool2d::default();
     assert_eq!(refuse(MaxPool2d { kernel: [0, 2], ..base }, &x), "max_pool2d: kernel = 0: it has to be at least 1");
-    assert_eq!(refuse(MaxPool2d { stride: [1, 0], ..base }, &x), "max_pool2d: stride = 0: it has to be at least 1");
+    assert_eq!(
+        refuse(MaxPool2d { stride: Some([1, 0]), ..base }, &x),
+        "max_pool2d: stride = 0: it has to be at least 1"
+    );
     assert_eq!(refuse(MaxPool2d { dilation: [0, 1], ..base }, &x), "max_pool2d: dilation = 0: it has to be at least 1");
     assert_eq!(
         refuse(MaxPool2d { padding: [2, 0, 0, 0], ..base }, &x),
-        "max_pool2d: padding = 2: a window holds padding only"
+        "max_pool2d: padding = 2: it has to be less than the window's extent"
     );
     assert_eq!(
         refuse(MaxPool2d { kernel: [4, 2], dilation: [2, 1], ..base }, &x),
@@ -103,7 +130,7 @@ fn bad_input_is_refused_by_name() {
         refuse(base, &Layout::new(&[2, 6, 6], DType::F32)),
         "max_pool2d: x has 3 dimensions, 4 (n, c, h, w) wanted"
     );
-    assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 wanted");
+    assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 or i32 or u32 wanted");
     assert_eq!(refuse(base, &Layout::new(&[1, 2, 0, 6], DType::F32)), "max_pool2d: x [1, 2, 0, 6] has empty planes");
     let average = AvgPool2d { divisor_override: Some(0), ..Default::default() };
     assert_eq!(

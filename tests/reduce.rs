@@ -2,7 +2,7 @@
 
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
-use tilewise::{DType, Layout, Op, Reduce, ReduceKind};
+use tilewise::{Class, DType, DeviceProfile, Error, Gpu, Layout, Op, Reduce, ReduceKind};
 
 const KINDS: [ReduceKind; 6] =
     [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max, ReduceKind::Min, ReduceKind::ArgMax, ReduceKind::ArgMin];
@@ -13,12 +13,24 @@ fn integers(random: &mut Random, shape: &[usize]) -> HostTensor {
 
 #[track_caller]
 fn check(op: &Reduce, input: &HostTensor) {
-    for gpu in devices() {
-        for report in verify::candidates(gpu, op, std::slice::from_ref(input)).unwrap() {
-            report.assert_strict();
-            assert!(op.kind == ReduceKind::Mean || report.exact_mismatches == 0, "{report}");
-        }
+    devices().iter().for_each(|gpu| check_on(gpu, op, input));
+}
+
+#[track_caller]
+fn check_on(gpu: &Gpu, op: &Reduce, input: &HostTensor) {
+    for report in verify::candidates(gpu, op, std::slice::from_ref(input)).unwrap() {
+        report.assert_strict();
+        assert!(op.kind == ReduceKind::Mean || report.exact_mismatches == 0, "{report}");
     }
+}
+
+/// The device, as if it were of a class that is unknown, with so many bytes in a binding and operations in a dispatch.
+fn pretend(gpu: &Gpu, binding: u64, operations: f64) -> Gpu {
+    let mut profile = DeviceProfile { class: Class::Unknown, ..gpu.profile().clone() };
+    let slack = u64::from(profile.limits.min_storage_buffer_offset_alignment);
+    profile.limits.max_storage_buffer_binding_size = binding + slack;
+    (profile.floor_flops, profile.work_budget) = (operations, std::time::Duration::from_secs(1));
+    gpu.with_profile(profile)
 }
 
 #[test]
@@ -28,6 +40,114 @@ fn lengths_around_workgroups_and_the_loop_cap() {
         for kind in KINDS {
             for last in [false, true] {
                 check(&Reduce { kind, last, ..Default::default() }, &integers(&mut random, &[len]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_of_200_000_in_every_kind() {
+    let mut random = Random::new(3);
+    let len = 200_000;
+    // Whole numbers with many ties, and one largest and one smallest in a part's middle and at its end.
+    let ties = random.integers(len);
+    let mut single = ties.clone();
+    (single[123_457], single[60_000 - 1]) = (99.0, -99.0);
+    let cast: Vec<i32> = single.iter().map(|&value| value as i32 * 1_000_000).collect();
+    let inputs = [HostTensor::new(&[len], &ties), HostTensor::new(&[1, len], &single), HostTensor::new(&[len], &cast)];
+    for input in inputs.map(Result::unwrap) {
+        for kind in KINDS.into_iter().filter(|&kind| kind != ReduceKind::Mean || input.dtype() == DType::F32) {
+            for last in [false, true] {
+                let op = Reduce { kind, last, ..Default::default() };
+                check(&op, &input);
+                devices().iter().for_each(|gpu| check_on(&pretend(gpu, 1 << 27, 1e9), &op, &input));
+            }
+        }
+    }
+}
+
+#[test]
+fn few_long_reductions_are_done_in_parts() {
+    let row = [Layout::new(&[1 << 20], DType::F32)];
+    let profile = DeviceProfile::baseline();
+    let plans = Reduce::default().plans(&profile, &row).unwrap();
+    let facts: Vec<_> = plans.iter().map(|p| (p.variant.as_str(), p.dispatches.len(), p.scratch_bytes())).collect();
+    assert_eq!(
+        facts,
+        [
+            ("reduce/workgroup 256 in 256 parts", 2, 256 * 8),
+            ("reduce/workgroup 256", 1, 0),
+            ("reduce/serial 64 in 18 parts", 2, 18 * 8)
+        ]
+    );
+    // Enough outputs fill the device without.
+    let rows = [Layout::new(&[2048, 1 << 16], DType::F32)];
+    let plan = Reduce { dims: vec![1], ..Default::default() }.plan(&profile, &rows).unwrap();
+    assert_eq!((plan.variant.as_str(), plan.scratch_bytes()), ("reduce/workgroup 256", 0));
+    // A row that no loop of the serial kernel can hold in parts, and an index beyond 32 bits.
+    let row = [Layout::new(&[5_000_000_000], DType::F32)];
+    let plans = Reduce::default().plans(&profile, &row).unwrap();
+    assert!(plans.iter().all(|plan| plan.variant.starts_with("reduce/workgroup")), "{plans:?}");
+    let index = Reduce { kind: ReduceKind::ArgMax, ..Default::default() };
+    assert!(matches!(index.plan(&profile, &row).unwrap_err(), Error::Limit { .. }));
+}
+
+#[test]
+fn memory_limits_and_budgets_cut_along_every_dimension() {
+    let mut random = Random::new(4);
+    // Reduced dimensions outside, inside and on both sides of kept ones; kept ones larger than a binding. Bytes of a binding,
+    // operations of a dispatch.
+    let cases: [(&[usize], &[usize], u64, f64); 7] = [
+        (&[9, 1500], &[0], 4096, 1e9),
+        (&[3, 1500], &[1], 4096, 1e9),
+        (&[5, 6, 7, 40], &[0, 2], 4096, 1e9),
+        (&[5000], &[], 4096, 1e9),
+        (&[5000], &[], 1 << 27, 700.0),
+        (&[4, 600], &[1], 1 << 27, 150.0),
+        (&[5, 6, 30], &[0, 2], 1024, 200.0),
+    ];
+    for gpu in devices() {
+        for (shape, dims, binding, operations) in cases {
+            let small = pretend(gpu, binding, operations);
+            let input = integers(&mut random, shape);
+            for kind in KINDS.into_iter().take(if dims.len() < 2 { 6 } else { 4 }) {
+                let op = Reduce { kind, dims: dims.to_vec(), ..Default::default() };
+                let plan = op.plan(small.profile(), &[input.layout()]).unwrap();
+                assert!(plan.dispatches.len() > 3, "{plan}");
+                let spans = plan.dispatches.iter().flat_map(|d| &d.bindings).map(|b| b.range.end - b.range.start);
+                assert!(spans.max() <= Some(binding), "{plan}");
+                assert!(plan.scratch.iter().all(|&bytes| bytes <= binding), "{plan}");
+                assert!(plan.dispatches.iter().all(|dispatch| dispatch.work.flops <= operations), "{plan}");
+                let report = verify::plan(&small, &op, &plan, std::slice::from_ref(&input)).unwrap();
+                report.assert_strict();
+                assert!(kind == ReduceKind::Mean || report.exact_mismatches == 0, "{report}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_and_infinity_in_any_part() {
+    let mut random = Random::new(5);
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let len = 70_000;
+    let cases: [&[(usize, f32)]; 6] = [
+        &[(69_999, nan), (60_000, nan), (17, inf)],
+        &[(0, nan)],
+        &[(65_000, inf), (3, inf)],
+        &[(59_999, -inf), (60_001, -inf)],
+        &[(12_345, inf), (65_432, -inf)],
+        &[(1023, -0.0)],
+    ];
+    for marks in cases {
+        let mut values = random.integers(len);
+        marks.iter().for_each(|&(at, value)| values[at] = value);
+        let input = HostTensor::new(&[len], &values).unwrap();
+        for kind in KINDS {
+            for last in [false, true] {
+                let op = Reduce { kind, last, ..Default::default() };
+                check(&op, &input);
+                devices().iter().for_each(|gpu| check_on(&pretend(gpu, 1 << 27, 1e9), &op, &input));
             }
         }
     }

@@ -44,7 +44,7 @@ pub fn load(path: &Path) -> Result<Vec<Layer>, FileError> {
     )?
     .into_iter();
     let conv = || Box::new(Conv2d { activation: Activation::Relu, ..Default::default() });
-    let pool = || Box::new(MaxPool2d { kernel: [2, 2], stride: [2, 2], ..Default::default() });
+    let pool = || Box::new(MaxPool2d { kernel: [2, 2], ..Default::default() });
     // PyTorch keeps a linear layer's weight as (out, in): y = x w^T + b.
     let linear = |activation| Box::new(Matmul { transpose_b: true, activation, ..Default::default() });
     let mut layer = |name, op: Box<dyn Twin>, input: &[usize], tensors| Layer {

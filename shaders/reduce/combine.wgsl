@@ -23,8 +23,9 @@ fn wins(y: Carry, x: Carry) -> bool {
     return select((y.value < x.value), (y.value > x.value), LARGEST);
 }
 
-fn combine(x: Carry, y: Carry) -> Carry {
-    if ADDS {
+// The sum of two, or the winner.
+fn combine(x: Carry, y: Carry, adds: bool) -> Carry {
+    if adds {
         return Carry(x.value + y.value, 0u);
     }
     if wins(y, x) {

@@ -12,22 +12,22 @@ struct Params {
     size_1: u32,
     size_2: u32,
     size_3: u32,
+    first: u32, // the index of the first value
 }
 
 @group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
 
-// The address of the first value of a reduction.
-fn begin(kept: vec4<u32>) -> u32 {
+// The address of the first value of output o.
+fn begin(o: u32, kept: vec4<u32>) -> u32 {
     return params.offset + dot(kept, vec4(params.kept_0, params.kept_1, params.kept_2, params.kept_3));
 }
 
-// The i-th value of a reduction.
-fn load(base: u32, i: u32) -> Elem {
+// The i-th value of a reduction, with its index.
+fn load(base: u32, i: u32) -> Carry {
     if FLAT {
-        return data[base + i * params.reduced_3];
+        return Carry(data[base + i * params.reduced_3], params.first + i);
     }
-    let c = i / params.size_3;
-    let b = c / params.size_2;
-    let at = vec4(b / params.size_1, b % params.size_1, c % params.size_2, i % params.size_3);
-    return data[base + dot(at, vec4(params.reduced_0, params.reduced_1, params.reduced_2, params.reduced_3))];
+    let at = unravel(i, vec3(params.size_1, params.size_2, params.size_3));
+    let strides = vec4(params.reduced_0, params.reduced_1, params.reduced_2, params.reduced_3);
+    return Carry(data[base + dot(at, strides)], params.first + i);
 }

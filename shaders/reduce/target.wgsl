@@ -1,19 +1,23 @@
-// Where results go: a stride for each kept dimension, and one along the reduction where it keeps its length.
+// Where results go: a stride for each kept dimension.
 struct Params {
     offset: u32,
     kept_0: u32,
     kept_1: u32,
     kept_2: u32,
     kept_3: u32,
-    stride: u32,
+    divisor: f32, // of a mean; 0 where there is nothing to divide, which makes 0 / 0
 }
 
 @group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
 
-fn begin(kept: vec4<u32>) -> u32 {
-    return params.offset + dot(kept, vec4(params.kept_0, params.kept_1, params.kept_2, params.kept_3));
-}
-
-fn store(base: u32, i: u32, value: Elem) {
-    data[base + i * params.stride] = value;
+fn store(o: u32, kept: vec4<u32>, part: u32, carry: Carry) {
+    let at = dot(kept, vec4(params.kept_0, params.kept_1, params.kept_2, params.kept_3));
+    if ARG {
+        data[params.offset + at] = Elem(carry.index);
+    } else if MEAN {
+        data[params.offset + at] = Elem(f32(carry.value) / params.divisor);
+    } else {
+        data[params.offset + at] = Elem(carry.value);
+    }
+    indices_store(at, carry.index);
 }

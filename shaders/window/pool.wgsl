@@ -25,11 +25,11 @@ struct Params {
     right: u32,
     dilation_height: u32,
     dilation_width: u32,
-    divisor: u32, // 0: count the window's elements
+    divisor: f32, // 0: count the window's elements
 }
 
-@group(0) @binding(input_BINDING) var<storage, read> input: array<f32>;
-@group(0) @binding(output_BINDING) var<storage, read_write> output: array<f32>;
+@group(0) @binding(input_BINDING) var<storage, read> input: array<Elem>;
+@group(0) @binding(output_BINDING) var<storage, read_write> output: array<Elem>;
 
 // The window of an output along one side, as first index, end and step; and how many of its places lie within the padded side.
 struct Side {
@@ -53,8 +53,8 @@ fn side(at: u32, size: u32, out_size: u32, kernel: u32, stride: u32, before: u32
     return Side(first, end, reach - start);
 }
 
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+fn is_nan(x: Elem) -> bool {
+    return FLOAT && (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -93,14 +93,15 @@ fn main(
         output[params.output_offset + index] = best;
         indices_store(index, best_at);
     } else {
-        var sum = 0.0;
+        var sum = Elem(0);
         for (var y = rows.first; y < rows.end; y += params.dilation_height) {
             for (var x = columns.first; x < columns.end; x += params.dilation_width) {
                 sum += input[plane + y * params.width + x];
             }
         }
-        let inside = (rows.end - rows.first) * (columns.end - columns.first);
-        let counted = select(inside, rows.counted * columns.counted, COUNT_PADDING);
-        output[params.output_offset + index] = sum / f32(select(params.divisor, counted, params.divisor == 0u));
+        // As floats: with much padding the product of two sides passes 32 bits.
+        let inside = f32(rows.end - rows.first) * f32(columns.end - columns.first);
+        let counted = select(inside, f32(rows.counted) * f32(columns.counted), COUNT_PADDING);
+        output[params.output_offset + index] = sum / Elem(select(params.divisor, counted, params.divisor == 0.0));
     }
 }

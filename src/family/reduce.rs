@@ -1,5 +1,9 @@
 //! Reductions: sums, means, extrema, their indices, and softmax, which spreads two reductions over their values again.
+//!
+//! A reduction that is too long for one team of invocations, or for one dispatch, is done in parts: partial results go to
+//! scratch memory, in columns for each output, and a last dispatch reduces the columns.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
@@ -10,26 +14,41 @@ use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
+const REDUCE: ShaderFile = shader!("reduce/reduce.wgsl");
+const SOFTMAX: ShaderFile = shader!("reduce/softmax.wgsl");
 const SERIAL: ShaderFile = shader!("reduce/serial.wgsl");
 const WORKGROUP: ShaderFile = shader!("reduce/workgroup.wgsl");
-const SOFTMAX_SERIAL: ShaderFile = shader!("reduce/softmax_serial.wgsl");
-const SOFTMAX_WORKGROUP: ShaderFile = shader!("reduce/softmax_workgroup.wgsl");
 const SOURCE: ShaderFile = shader!("reduce/source.wgsl");
+const PARTIALS: ShaderFile = shader!("reduce/partials.wgsl");
 const TARGET: ShaderFile = shader!("reduce/target.wgsl");
+const PARTIAL: ShaderFile = shader!("reduce/partial.wgsl");
+const SPREAD: ShaderFile = shader!("reduce/spread.wgsl");
 const COMBINE: ShaderFile = shader!("reduce/combine.wgsl");
+const GATHER: ShaderFile = shader!("reduce/gather.wgsl");
+const UNRAVEL: ShaderFile = shader!("reduce/unravel.wgsl");
+const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
+const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
+
+/// Bytes of a partial result: a value of 4 bytes and its index.
+const PARTIAL_BYTES: u64 = 8;
 
 /// What a reduction computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     /// The sum; of integers modulo 2^32.
     Sum,
-    /// The sum divided by the number of values.
-    Mean,
+    /// The sum over a divisor; a divisor of 0 makes the mean of nothing NaN.
+    Mean {
+        /// As a rule the number of values.
+        divisor: usize,
+    },
     /// The largest value.
     Max,
     /// The smallest value.
     Min,
+    /// The largest value and, in output 1, the first index at which it is found.
+    MaxWithIndex,
     /// The index of the largest value, the last one with `last`.
     ArgMax {
         /// Which of equal values wins.
@@ -47,26 +66,35 @@ pub enum Task {
 }
 
 impl Task {
+    /// Whether it gives a value for each of its input.
     fn spreads(self) -> bool {
         matches!(self, Task::Softmax | Task::LogSoftmax)
+    }
+
+    /// Whether its output 0 is an index.
+    fn is_arg(self) -> bool {
+        matches!(self, Task::ArgMax { .. } | Task::ArgMin { .. })
+    }
+
+    /// Whether it asks where a value lies.
+    fn indexes(self) -> bool {
+        self.is_arg() || self == Task::MaxWithIndex
     }
 }
 
 /// A reduction of input 0 to output 0: for every index of the kept dimensions, over all of the reduced ones. At most four
-/// of each; strides count elements.
+/// of each; strides count elements. An index is a flat one over the reduced dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduce {
     /// What is computed.
     pub task: Task,
-    /// Element type of the input.
+    /// Element type of the input, and of outputs that are not indices.
     pub dtype: DType,
-    /// Element type of the output.
-    pub out: DType,
     /// Sizes of the kept dimensions.
     pub kept: Vec<usize>,
     /// The input's strides over them.
     pub kept_strides: Vec<usize>,
-    /// The output's strides over them.
+    /// The outputs' strides over them.
     pub out_strides: Vec<usize>,
     /// Sizes of the reduced dimensions.
     pub reduced: Vec<usize>,
@@ -75,68 +103,119 @@ pub struct Reduce {
 }
 
 impl Reduce {
+    /// Values of a reduction.
     fn len(&self) -> usize {
         self.reduced.iter().product()
     }
+
+    /// Element type of output 0.
+    fn out(&self) -> DType {
+        if self.task.is_arg() { DType::U32 } else { self.dtype }
+    }
 }
 
-/// A body with its workgroup size.
+/// A team of invocations that shares a reduction, and how much of one it takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// A workgroup for each output instead of an invocation.
+    /// The team is a workgroup instead of an invocation.
     pub together: bool,
     /// Invocations of a workgroup.
     pub lanes: u32,
+    /// The most values that a team reduces; a longer reduction is done in parts.
+    pub chunk: usize,
+}
+
+impl Variant {
+    fn new(together: bool, lanes: u32) -> Self {
+        let mut variant = Variant { together, lanes, chunk: 0 };
+        variant.chunk = MAX_TRIPS * variant.team();
+        variant
+    }
+
+    /// Invocations of a team.
+    fn team(&self) -> usize {
+        if self.together { self.lanes as usize } else { 1 }
+    }
+
+    /// Refuses a loop over so many values that it would run too long.
+    fn expect_trips(&self, op: &'static str, values: usize) -> Result<()> {
+        let trips = values.div_ceil(self.team());
+        if trips > MAX_TRIPS { Err(too_many_trips(op, trips)) } else { Ok(()) }
+    }
 }
 
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
     let outputs: usize = problem.kept.iter().product();
     let len = problem.len();
-    let body = if problem.task.spreads() { "softmax" } else { "reduce" };
-    let serial = |lanes: u32, why: String| Candidate {
-        variant: Variant { together: false, lanes },
-        name: format!("{body}/serial {lanes}"),
-        why,
+    let spreads = problem.task.spreads();
+    let facts = format!("{outputs} outputs of {len} values");
+    let candidate = |variant: Variant, why: &str| {
+        let body = if spreads { "softmax" } else { "reduce" };
+        let team = if variant.together { "workgroup" } else { "serial" };
+        let parts = if spreads { 1 } else { len.div_ceil(variant.chunk) };
+        let parts = if parts > 1 { format!(" in {parts} parts") } else { String::new() };
+        Candidate { variant, name: format!("{body}/{team} {}{parts}", variant.lanes), why: format!("{facts}: {why}") }
+    };
+    // A variant that cuts reductions so that there are some `teams`, each with `least` values or more.
+    let spread_out = |variant: Variant, teams: usize, least: usize| {
+        let parts = (teams / outputs.max(1)).min(len / least);
+        let chunk = len.div_ceil(parts.max(1)).min(variant.chunk);
+        (parts > 1 && !spreads).then(|| candidate(Variant { chunk, ..variant }, "too few outputs to fill the device"))
     };
     // A workgroup no wider than the values that there are: 64 keeps two subgroups of 32 busy, 256 any device allows.
-    let lanes = if len >= 1024 { 256 } else { 64 };
-    let why = format!("{outputs} outputs of {len} values");
-    let together = Candidate {
-        variant: Variant { together: true, lanes },
-        name: format!("{body}/workgroup {lanes}"),
-        why: format!("{why}: invocations share a reduction"),
-    };
+    let together = Variant::new(true, if len >= 1024 { 256 } else { 64 });
+    let mut list = Vec::new();
     if profile.class == Class::Cpu {
         // Barriers cost more than the loop that they would shorten; a workgroup of 8 is one subgroup of lavapipe.
-        return vec![serial(8, format!("class Cpu: no barriers; {why}")), together];
+        let serial = Variant::new(false, 8);
+        list.extend(spread_out(serial, 256, 1024));
+        list.push(candidate(serial, "class Cpu: no barriers"));
+        list.push(candidate(together, "invocations share a reduction"));
+        return list;
     }
+    // Some 1,024 workgroups fill the largest devices, and 16 values for each invocation of one outweigh a second dispatch.
+    list.extend(spread_out(together, 1024, 4096));
+    let serial = Variant::new(false, 64);
     // An invocation for each output fills a device from some ten thousand outputs on, and short reductions leave most
     // of a workgroup idle.
     if len < 32 || outputs >= 16_384 && len < 256 {
-        vec![serial(64, format!("{why}: outputs fill the device")), together]
+        list.push(candidate(serial, "outputs fill the device"));
+        list.push(candidate(together, "invocations share a reduction"));
     } else {
-        vec![together, serial(64, format!("{why}: runs within any limits"))]
+        list.push(candidate(together, "invocations share a reduction"));
+        list.push(candidate(serial, "runs within any limits"));
     }
+    list
 }
 
+/// A reduction as splitting sees it: dimensions are the kept ones, then the reduced ones.
 struct Pieces<'a> {
     op: &'static str,
     problem: &'a Reduce,
 }
 
 impl Pieces<'_> {
-    fn source(&self, region: &Region) -> Range<u64> {
-        let p = self.problem;
-        let kept = region.0.iter().cloned().zip(p.kept_strides.iter().copied());
-        bytes(reach(kept.chain(p.reduced.iter().map(|&size| 0..size).zip(p.reduced_strides.iter().copied()))), p.dtype)
+    fn whole(&self) -> Region {
+        Region::whole(&[&self.problem.kept[..], &self.problem.reduced[..]].concat())
     }
 
-    fn target(&self, region: &Region) -> Range<u64> {
+    /// The input's stride over a dimension of the index space.
+    fn stride(&self, dim: usize) -> usize {
+        let kept = &self.problem.kept_strides;
+        if dim < kept.len() { kept[dim] } else { self.problem.reduced_strides[dim - kept.len()] }
+    }
+
+    fn source(&self, region: &[Range<usize>]) -> Range<u64> {
+        let parts = region.iter().cloned().enumerate().map(|(dim, range)| (range, self.stride(dim)));
+        bytes(reach(parts), self.problem.dtype)
+    }
+
+    fn target(&self, region: &[Range<usize>]) -> Range<u64> {
         let p = self.problem;
-        let kept = region.0.iter().cloned().zip(p.out_strides.iter().copied());
+        let kept = region.iter().cloned().zip(p.out_strides.iter().copied());
         let spread = if p.task.spreads() { p.len() } else { 1 };
-        bytes(reach(kept.chain([(0..spread, p.reduced_strides.last().copied().unwrap_or(1))])), p.out)
+        bytes(reach(kept.chain([(0..spread, p.reduced_strides.last().copied().unwrap_or(1))])), p.out())
     }
 }
 
@@ -146,18 +225,83 @@ impl Divisible for Pieces<'_> {
     }
 
     fn cuts(&self) -> Vec<Cut> {
-        (0..self.problem.kept.len()).map(|dim| Cut { dim, grain: 1, free: true }).collect()
+        let (task, kept) = (self.problem.task, self.problem.kept.len());
+        // A softmax needs all values of a reduction at once; a part with indices has to be a run of flat ones.
+        let cuttable = |dim: usize| dim < kept || (!task.spreads() && (!task.indexes() || dim == kept));
+        let mut dims: Vec<usize> = (0..kept + self.problem.reduced.len()).filter(|&dim| cuttable(dim)).collect();
+        // The outermost first: that halves what a part spans.
+        dims.sort_by_key(|&dim| std::cmp::Reverse(self.stride(dim)));
+        dims.into_iter().map(|dim| Cut { dim, grain: 1, free: true }).collect()
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
-        vec![(Slot::Input(0), self.source(region)), (Slot::Output(0), self.target(region))]
+        vec![(Slot::Input(0), self.source(&region.0)), (Slot::Output(0), self.target(&region.0))]
     }
 
     fn flops(&self, region: &Region) -> f64 {
         // A softmax reads three times and takes two exponentials, about eight operations each.
         let each = if self.problem.task.spreads() { 20.0 } else { 1.0 };
-        each * self.problem.len().max(1) as f64 * region.0.iter().map(|range| range.len() as f64).product::<f64>()
+        each * region.0.iter().map(|range| range.len().max(1) as f64).product::<f64>()
     }
+}
+
+/// The partial results of a box of outputs, as splitting sees them.
+struct Columns {
+    op: &'static str,
+    dims: usize,
+    columns: usize,
+}
+
+impl Divisible for Columns {
+    fn op(&self) -> &'static str {
+        self.op
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        (0..self.dims).map(|dim| Cut { dim, grain: 1, free: true }).collect()
+    }
+
+    fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
+        vec![(Slot::Scratch(0), 0..count(&region.0) as u64 * self.columns as u64 * PARTIAL_BYTES)]
+    }
+
+    fn flops(&self, region: &Region) -> f64 {
+        count(&region.0) as f64 * self.columns as f64
+    }
+}
+
+/// Indices in a box.
+fn count(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().map(ExactSizeIterator::len).product()
+}
+
+/// The boxes that the cuts of all regions together make along some of the dimensions: each fits where its region does.
+fn boxes(regions: &[Region], dims: Range<usize>) -> Vec<Vec<Range<usize>>> {
+    let mut boxes = vec![Vec::new()];
+    for dim in dims {
+        let ends: BTreeSet<usize> = regions.iter().map(|region| region.0[dim].end).collect();
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let ranges: Vec<Range<usize>> = starts.zip(ends.iter().copied()).map(|(start, end)| start..end).collect();
+        let with = |outer: &Vec<Range<usize>>, range: &Range<usize>| [&outer[..], &[range.clone()]].concat();
+        boxes = boxes.iter().flat_map(|outer| ranges.iter().map(|range| with(outer, range))).collect();
+    }
+    boxes
+}
+
+/// One dispatch: of which outputs, and what it reduces for them.
+struct Job<'a> {
+    kept: &'a [Range<usize>],
+    values: Values<'a>,
+    /// Partial results of each output; with one, it is the result.
+    columns: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    /// A box of the reduced dimensions, in parts; the first part's result goes to a column.
+    Tensor { reduced: &'a [Range<usize>], first: usize },
+    /// The partial results.
+    Partials,
 }
 
 /// The dispatches of a variant.
@@ -167,16 +311,41 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
-    // Softmax goes over its values three times.
-    let passes = if problem.task.spreads() { 3 } else { 1 };
-    let trips = passes * problem.len().div_ceil(if variant.together { variant.lanes as usize } else { 1 });
-    if trips > MAX_TRIPS {
-        return Err(too_many_trips(operands.op, trips));
+    let op = operands.op;
+    let pieces = Pieces { op, problem };
+    let regions = split(&pieces, pieces.whole(), profile)?;
+    let dims = problem.kept.len();
+    let mut kept = boxes(&regions, 0..dims);
+    let reduced = boxes(&regions, dims..dims + problem.reduced.len());
+    let parts = |reduced: &[Range<usize>]| count(reduced).div_ceil(variant.chunk).max(1);
+    let columns = if problem.task.spreads() { 1 } else { reduced.iter().map(|reduced| parts(reduced)).sum() };
+    // A softmax goes over its values three times.
+    variant.expect_trips(op, if problem.task.spreads() { problem.len().saturating_mul(3) } else { columns })?;
+    if columns > 1 {
+        // All columns of some outputs have to fit into one binding.
+        let pieces = Columns { op, dims, columns };
+        let cut = kept.into_iter().map(|kept| split(&pieces, Region(kept), profile)).collect::<Result<Vec<_>>>()?;
+        kept = cut.into_iter().flatten().map(|region| region.0).collect();
     }
-    let pieces = Pieces { op: operands.op, problem };
-    let regions = split(&pieces, Region::whole(&problem.kept), profile)?;
-    let dispatches = regions.iter().map(|region| dispatch(&pieces, *variant, region, operands, profile));
-    Ok(Built::scalar(dispatches.collect::<Result<_>>()?))
+    let mut built = Built::scalar(Vec::new());
+    let mut scratch = 0;
+    for kept in &kept {
+        let mut add = |values| -> Result<()> {
+            built.dispatches.push(dispatch(&pieces, variant, &Job { kept, values, columns }, operands, profile)?);
+            Ok(())
+        };
+        let mut first = 0;
+        for reduced in &reduced {
+            add(Values::Tensor { reduced, first })?;
+            first += parts(reduced);
+        }
+        if columns > 1 {
+            add(Values::Partials)?;
+            scratch = scratch.max(count(kept) as u64 * columns as u64 * PARTIAL_BYTES);
+        }
+    }
+    built.scratch.extend((columns > 1).then_some(scratch));
+    Ok(built)
 }
 
 /// Aligned at the end of four, the rest filled.
@@ -187,83 +356,140 @@ fn four(values: &[usize], fill: usize) -> [usize; 4] {
     four
 }
 
+const KEPT: [&str; 4] = ["kept_0", "kept_1", "kept_2", "kept_3"];
+const REDUCED: [&str; 4] = ["reduced_0", "reduced_1", "reduced_2", "reduced_3"];
+const SIZES: [&str; 3] = ["size_1", "size_2", "size_3"];
+
+/// Parameters for the sizes of all dimensions but the outermost of four.
+fn sizes(assembly: &mut Assembly, hook: &str, ranges: &[Range<usize>]) -> Result<()> {
+    let lengths: Vec<usize> = ranges.iter().map(|range| range.len().max(1)).collect();
+    for (name, size) in SIZES.iter().zip(four(&lengths, 1).into_iter().skip(1)) {
+        assembly.size(hook, name, size)?;
+    }
+    Ok(())
+}
+
 fn dispatch(
     pieces: &Pieces<'_>,
-    variant: Variant,
-    region: &Region,
+    variant: &Variant,
+    job: &Job<'_>,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
-    let p = pieces.problem;
-    if variant.lanes > profile.limits.max_compute_invocations_per_workgroup {
+    let (p, task) = (pieces.problem, pieces.problem.task);
+    let available = profile.limits.max_compute_invocations_per_workgroup;
+    if variant.lanes > available {
         return Err(Error::Limit {
             op: operands.op.into(),
             limit: "max_compute_invocations_per_workgroup",
             needed: variant.lanes.into(),
-            available: profile.limits.max_compute_invocations_per_workgroup.into(),
-            hint: "the serial body needs fewer",
+            available: available.into(),
+            hint: "the serial team needs fewer",
         });
     }
-    let spreads = p.task.spreads();
-    let body = match (spreads, variant.together) {
-        (false, false) => SERIAL,
-        (false, true) => WORKGROUP,
-        (true, false) => SOFTMAX_SERIAL,
-        (true, true) => SOFTMAX_WORKGROUP,
-    };
+    let body = if task.spreads() { SOFTMAX } else { REDUCE };
     let mut assembly = Assembly::new(operands.op, body, operands.arena());
-    assembly.common(GRID).common(COMBINE);
-    let elem = p.dtype.wgsl().unwrap_or("f32");
-    let out = p.out.wgsl().unwrap_or("f32");
+    assembly.common(GRID).common(COMBINE).common(GATHER).common(UNRAVEL);
+    assembly.fragment("team", if variant.together { WORKGROUP } else { SERIAL });
     assembly.constant("", "WG_X", Value::U32(variant.lanes)).constant("", "WG_Y", Value::U32(1));
-    assembly.constant("", "Elem", Value::Type(elem));
+    assembly.constant("", "Elem", Value::Type(p.dtype.wgsl().unwrap_or("f32")));
     for (name, value) in [
         ("FLOAT", p.dtype == DType::F32),
-        ("ADDS", matches!(p.task, Task::Sum | Task::Mean)),
-        ("LARGEST", !matches!(p.task, Task::Min | Task::ArgMin { .. })),
-        ("LAST", matches!(p.task, Task::ArgMax { last: true } | Task::ArgMin { last: true })),
+        ("LARGEST", !matches!(task, Task::Min | Task::ArgMin { .. })),
+        ("LAST", matches!(task, Task::ArgMax { last: true } | Task::ArgMin { last: true })),
     ] {
         assembly.constant("", name, Value::Bool(value));
     }
-    let outputs: usize = region.0.iter().map(|range| range.len()).product();
-    let sizes: Vec<usize> = region.0.iter().map(|range| range.len()).collect();
-    let [_, s1, s2, s3] = four(&sizes, 1);
-    assembly.size("", "outputs", outputs)?.size("", "len", p.len())?;
-    assembly.size("", "size_1", s1)?.size("", "size_2", s2)?.size("", "size_3", s3)?;
-    if spreads {
-        assembly.constant("", "LOG", Value::Bool(p.task == Task::LogSoftmax));
+    let outputs = count(job.kept);
+    let len = match job.values {
+        Values::Tensor { reduced, .. } => count(reduced),
+        Values::Partials => job.columns,
+    };
+    sizes(&mut assembly, "", job.kept)?;
+    assembly.size("", "len", len)?;
+    let mut teams = outputs as u64;
+    if task.spreads() {
+        assembly.constant("", "LOG", Value::Bool(task == Task::LogSoftmax)).size("", "outputs", outputs)?;
     } else {
-        assembly.constant("", "Out", Value::Type(out));
-        assembly.constant("", "ARG", Value::Bool(matches!(p.task, Task::ArgMax { .. } | Task::ArgMin { .. })));
-        assembly.constant("", "MEAN", Value::Bool(p.task == Task::Mean));
-        let empty = if p.task == Task::Mean { f32::NAN.to_bits() } else { 0 };
-        assembly.param("", "empty", Param::U32(empty)).param("", "divisor", Param::F32(p.len() as f32));
+        let in_parts = job.columns > 1 && matches!(job.values, Values::Tensor { .. });
+        let parts = if in_parts { len.div_ceil(variant.chunk).max(1) } else { 1 };
+        teams *= parts as u64;
+        assembly.constant("", "ADDS", Value::Bool(matches!(task, Task::Sum | Task::Mean { .. })));
+        assembly.size("", "pairs", outputs.saturating_mul(parts))?.size("", "parts", parts)?;
+        assembly.size("", "chunk", if in_parts { variant.chunk } else { len })?;
     }
+    let moved = bind_source(&mut assembly, pieces, job)? + bind_target(&mut assembly, pieces, job)?;
+    let flops = match job.values {
+        Values::Tensor { reduced, .. } => pieces.flops(&Region([job.kept, reduced].concat())),
+        Values::Partials => outputs as f64 * len as f64,
+    };
+    let workgroups = if variant.together { teams } else { teams.div_ceil(variant.lanes.into()) };
+    assembly.dispatch(profile, workgroups, Work { flops, bytes: moved as f64 })
+}
 
-    let (source, target) = (pieces.source(region), pieces.target(region));
-    let bytes = (source.end - source.start + target.end - target.start) as f64;
+/// Bytes of the partial results of a job.
+fn partials(job: &Job<'_>) -> Range<u64> {
+    0..count(job.kept) as u64 * job.columns as u64 * PARTIAL_BYTES
+}
+
+/// Fills the hook that values come from; returns the bytes that are read.
+fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> Result<u64> {
+    let p = pieces.problem;
+    let Values::Tensor { reduced, .. } = job.values else {
+        let range = partials(job);
+        let bytes = range.end;
+        assembly.fragment("source", PARTIALS).size("source", "columns", job.columns)?;
+        assembly.bind("source", Binding { slot: Slot::Scratch(0), range, access: Access::Read, element: 4 });
+        return Ok(bytes);
+    };
+    let range = pieces.source(&[job.kept, reduced].concat());
+    let bytes = range.end - range.start;
+    let element = p.dtype.size();
     assembly.fragment("source", SOURCE);
-    assembly
-        .bind("source", Binding { slot: Slot::Input(0), range: source, access: Access::Read, element: p.dtype.size() });
-    assembly.constant("source", "Elem", Value::Type(elem));
-    assembly.constant("source", "FLAT", Value::Bool(p.reduced.len() <= 1));
-    let names = ["kept_0", "kept_1", "kept_2", "kept_3"];
-    for (name, stride) in names.iter().zip(four(&p.kept_strides, 0)) {
+    assembly.bind("source", Binding { slot: Slot::Input(0), range, access: Access::Read, element });
+    assembly.constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
+    let strides = KEPT.iter().zip(four(&p.kept_strides, 0)).chain(REDUCED.iter().zip(four(&p.reduced_strides, 0)));
+    for (name, stride) in strides {
         assembly.size("source", name, stride)?;
     }
-    for (name, stride) in ["reduced_0", "reduced_1", "reduced_2", "reduced_3"].iter().zip(four(&p.reduced_strides, 0)) {
-        assembly.size("source", name, stride)?;
+    sizes(assembly, "source", reduced)?;
+    // The flat index of the box's first value: only the outermost dimension is cut where it matters.
+    let inner: usize = p.reduced.iter().skip(1).product();
+    let first = if p.task.indexes() { reduced.first().map_or(0, |range| range.start * inner) } else { 0 };
+    assembly.size("source", "first", first)?;
+    Ok(bytes)
+}
+
+/// Fills the hook that results go to; returns the bytes that are written.
+fn bind_target(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> Result<u64> {
+    let (p, task) = (pieces.problem, pieces.problem.task);
+    if let (Values::Tensor { first, .. }, 2..) = (job.values, job.columns) {
+        let range = partials(job);
+        let bytes = range.end;
+        assembly.fragment("target", PARTIAL).size("target", "columns", job.columns)?.size("target", "first", first)?;
+        assembly.bind("target", Binding { slot: Slot::Scratch(0), range, access: Access::Write, element: 4 });
+        return Ok(bytes);
     }
-    let [_, r1, r2, r3] = four(&p.reduced, 1).map(|size| size.max(1));
-    assembly.size("source", "size_1", r1)?.size("source", "size_2", r2)?.size("source", "size_3", r3)?;
-    assembly.fragment("target", TARGET);
-    assembly
-        .bind("target", Binding { slot: Slot::Output(0), range: target, access: Access::Write, element: p.out.size() });
-    assembly.constant("target", "Elem", Value::Type(out));
-    for (name, stride) in names.iter().zip(four(&p.out_strides, 0)) {
+    let range = pieces.target(job.kept);
+    let bytes = range.end - range.start;
+    let target = |slot, range, dtype: DType| Binding { slot, range, access: Access::Write, element: dtype.size() };
+    assembly.fragment("target", if task.spreads() { SPREAD } else { TARGET });
+    assembly.bind("target", target(Slot::Output(0), range.clone(), p.out()));
+    assembly.constant("target", "Elem", Value::Type(p.out().wgsl().unwrap_or("f32")));
+    for (name, stride) in KEPT.iter().zip(four(&p.out_strides, 0)) {
         assembly.size("target", name, stride)?;
     }
-    assembly.size("target", "stride", p.reduced_strides.last().copied().unwrap_or(1))?;
-    let workgroups = if variant.together { outputs } else { outputs.div_ceil(variant.lanes as usize) };
-    assembly.dispatch(profile, workgroups as u64, Work { flops: pieces.flops(region), bytes })
+    if task.spreads() {
+        assembly.size("target", "stride", p.reduced_strides.last().copied().unwrap_or(1))?;
+        return Ok(bytes);
+    }
+    let (mean, divisor) = if let Task::Mean { divisor } = task { (true, divisor) } else { (false, 1) };
+    assembly.constant("", "MEAN", Value::Bool(mean)).param("target", "divisor", Param::F32(divisor as f32));
+    assembly.constant("", "ARG", Value::Bool(task.is_arg()));
+    let indices = task == Task::MaxWithIndex;
+    assembly.fragment("indices", if indices { INDICES } else { NO_INDICES });
+    if indices {
+        assembly.bind("indices", target(Slot::Output(1), range, DType::U32));
+    }
+    Ok(if indices { 2 * bytes } else { bytes })
 }

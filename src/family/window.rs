@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
+use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, split};
 
 const POOL: ShaderFile = shader!("window/pool.wgsl");
-const INDICES: ShaderFile = shader!("window/indices.wgsl");
-const NO_INDICES: ShaderFile = shader!("window/no_indices.wgsl");
+const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
+const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// What becomes of the values of a window.
@@ -34,6 +35,8 @@ pub enum Pooling {
 pub struct Window {
     /// What is computed.
     pub pooling: Pooling,
+    /// Element type: f32, for maxima also i32 and u32.
+    pub dtype: DType,
     /// Number of planes.
     pub planes: usize,
     /// Size of an input plane.
@@ -77,8 +80,8 @@ struct Pieces<'a> {
 
 impl Pieces<'_> {
     fn bytes(planes: &Range<usize>, size: [usize; 2]) -> Range<u64> {
-        let plane = size[0] as u64 * size[1] as u64 * 4;
-        planes.start as u64 * plane..planes.end as u64 * plane
+        let plane = (size[0] as u64).saturating_mul(size[1] as u64).saturating_mul(4);
+        (planes.start as u64).saturating_mul(plane)..(planes.end as u64).saturating_mul(plane)
     }
 
     /// Rows and columns of the largest window.
@@ -167,9 +170,15 @@ pub(crate) fn build(
             Pooling::Max => (true, false, None),
             Pooling::Average { count_padding, divisor } => (false, count_padding, divisor),
         };
-        for (name, value) in [("ADAPTIVE", problem.adaptive), ("MAXIMUM", maximum), ("COUNT_PADDING", count_padding)] {
+        for (name, value) in [
+            ("ADAPTIVE", problem.adaptive),
+            ("MAXIMUM", maximum),
+            ("COUNT_PADDING", count_padding),
+            ("FLOAT", problem.dtype == DType::F32),
+        ] {
             assembly.constant("", name, Value::Bool(value));
         }
+        assembly.constant("", "Elem", Value::Type(problem.dtype.wgsl().unwrap_or("f32")));
         let spans = pieces.spans(&region);
         let bytes: u64 = spans.iter().map(|(_, span)| span.end - span.start).sum();
         for ((slot, range), (hook, access)) in
@@ -199,10 +208,7 @@ pub(crate) fn build(
         ] {
             assembly.size("", name, value)?;
         }
-        match divisor {
-            Some(divisor) => assembly.size("", "divisor", divisor)?,
-            None => assembly.param("", "divisor", Param::U32(0)),
-        };
+        assembly.param("", "divisor", Param::F32(divisor.unwrap_or(0) as f32));
         let work = Work { flops: pieces.flops(&region), bytes: bytes as f64 };
         dispatches.push(assembly.dispatch(profile, (total as u64).div_ceil(variant.lanes.into()), work)?);
     }

@@ -123,7 +123,7 @@ impl Op for Reduce {
         let (reduced, mut reduced_strides) = merge_dims(&pick(true, shape), &[pick(true, &own)]);
         let task = match self.kind {
             ReduceKind::Sum => Task::Sum,
-            ReduceKind::Mean => Task::Mean,
+            ReduceKind::Mean => Task::Mean { divisor: inputs[0].len() / outputs[0].len().max(1) },
             ReduceKind::Max => Task::Max,
             ReduceKind::Min => Task::Min,
             ReduceKind::ArgMax => Task::ArgMax { last: self.last },
@@ -132,7 +132,6 @@ impl Op for Reduce {
         Ok(Problem::Reduce(reduce::Reduce {
             task,
             dtype: inputs[0].dtype,
-            out: outputs[0].dtype,
             kept,
             out_strides: std::mem::take(&mut kept_strides[1]),
             kept_strides: std::mem::take(&mut kept_strides[0]),

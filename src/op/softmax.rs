@@ -37,7 +37,6 @@ fn problem(task: Task, dim: usize, inputs: &[Layout]) -> Problem {
     Problem::Reduce(Reduce {
         task,
         dtype: DType::F32,
-        out: DType::F32,
         kept: vec![outer, inner],
         out_strides: kept_strides.clone(),
         kept_strides,

@@ -1,36 +1,37 @@
 //! The twins of the pooling ops.
 
 use crate::error::Result;
-use crate::layout::{DType, Layout};
+use crate::layout::DType;
 use crate::op::Op;
 use crate::op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, ULP, Value};
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value};
 
 /// The output element of a flat index: its plane and place.
 fn place(shape: &[usize], flat: usize) -> (usize, [usize; 2]) {
     (flat / shape[3] / shape[2], [flat / shape[3] % shape[2], flat % shape[3]])
 }
 
-/// The elements of the plane that lie in a strided window, as (y, x).
-fn taps(
-    at: [usize; 2],
-    x: &[usize],
+/// Windows at a stride. Pairs are (height, width).
+struct Windows {
     kernel: [usize; 2],
     stride: [usize; 2],
-    padding: [usize; 4],
+    /// Top and left.
+    padding: [usize; 2],
     dilation: [usize; 2],
-) -> Vec<(usize, usize)> {
-    let mut taps = Vec::new();
-    for r in 0..kernel[0] {
-        for s in 0..kernel[1] {
-            let y = (at[0] * stride[0] + r * dilation[0]) as i64 - padding[0] as i64;
-            let z = (at[1] * stride[1] + s * dilation[1]) as i64 - padding[1] as i64;
-            if (0..x[2] as i64).contains(&y) && (0..x[3] as i64).contains(&z) {
-                taps.push((y as usize, z as usize));
-            }
-        }
+}
+
+impl Windows {
+    /// The elements of a plane of this size that lie in the window of an output, as (y, x).
+    fn taps(&self, at: [usize; 2], size: [usize; 2]) -> Vec<(usize, usize)> {
+        let side = |i: usize| -> Vec<usize> {
+            (0..self.kernel[i])
+                .map(|tap| (at[i] * self.stride[i] + tap * self.dilation[i]).wrapping_sub(self.padding[i]))
+                .filter(|&place| place < size[i])
+                .collect()
+        };
+        let columns = side(1);
+        side(0).into_iter().flat_map(|y| columns.iter().map(move |&x| (y, x))).collect()
     }
-    taps
 }
 
 /// The elements of an adaptive window.
@@ -61,28 +62,44 @@ fn mean(x: &HostTensor, plane: usize, taps: &[(usize, usize)], divisor: usize) -
     }
     let d = divisor as f64;
     let value = sum / d;
-    // WGSL divides within 2.5 ulp.
-    Value::sum(taps.len(), sum, magnitude).step(value, (1.0 + 3.0 * ULP) / d, 2.5 * ULP * value.abs() + TINY)
+    // A divisor above 2^24 is rounded to f32: as a product of two sides, each converted within an ulp, and rounded once. WGSL
+    // divides within 2.5 ulp.
+    let off = if divisor <= 1 << 24 { 0.0 } else { (1.0 + ULP).powi(2) * (1.0 + U) - 1.0 };
+    let relative = (1.0 + 2.5 * ULP) / (1.0 - off);
+    Value::sum(taps.len(), sum, magnitude).step(value, relative / d, (relative - 1.0) * value.abs() + TINY)
 }
 
 fn output_shape(op: &dyn Op, x: &HostTensor) -> Result<Vec<usize>> {
-    let layout: Layout = x.layout();
-    Ok(op.infer(&[layout])?.swap_remove(0).shape)
+    Ok(op.infer(&[x.layout()])?.swap_remove(0).shape)
+}
+
+/// What is expected of maxima over taps, and of their indices if they are wanted.
+fn maxima(
+    x: &HostTensor,
+    shape: &[usize],
+    select: &Select,
+    indices: bool,
+    taps: impl Fn([usize; 2]) -> Vec<(usize, usize)>,
+) -> Vec<Expected> {
+    let best = |flat| {
+        let (plane, at) = place(shape, flat);
+        largest(x, plane, &taps(at))
+    };
+    let mut expected = vec![Expected::compute(shape, x.dtype(), select, |flat| Value::exact(best(flat).0))];
+    expected.extend(
+        indices.then(|| Expected::compute(shape, DType::U32, select, |flat| Value::exact(best(flat).1 as f64))),
+    );
+    expected
 }
 
 impl Twin for MaxPool2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let x = &inputs[0];
         let shape = output_shape(self, x)?;
-        let best = |flat| {
-            let (plane, at) = place(&shape, flat);
-            largest(x, plane, &taps(at, &x.shape, self.kernel, self.stride, self.padding, self.dilation))
-        };
-        let mut expected = vec![Expected::compute(&shape, DType::F32, select, |flat| Value::exact(best(flat).0))];
-        if self.return_indices {
-            expected.push(Expected::compute(&shape, DType::U32, select, |flat| Value::exact(best(flat).1 as f64)));
-        }
-        Ok(expected)
+        let [top, left, ..] = self.padding;
+        let MaxPool2d { kernel, dilation, .. } = *self;
+        let windows = Windows { kernel, stride: self.stride.unwrap_or(kernel), padding: [top, left], dilation };
+        Ok(maxima(x, &shape, select, self.return_indices, |at| windows.taps(at, [x.shape[2], x.shape[3]])))
     }
 }
 
@@ -90,13 +107,16 @@ impl Twin for AvgPool2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let x = &inputs[0];
         let shape = output_shape(self, x)?;
+        let (kernel, stride) = (self.kernel, self.stride.unwrap_or(self.kernel));
+        let [top, left, ..] = self.padding;
+        let windows = Windows { kernel, stride, padding: [top, left], dilation: [1, 1] };
         Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
             let (plane, at) = place(&shape, flat);
-            let taps = taps(at, &x.shape, self.kernel, self.stride, self.padding, [1, 1]);
+            let taps = windows.taps(at, [x.shape[2], x.shape[3]]);
             // Places of the window within the padded plane.
             let padded = |i: usize| {
-                let start = at[i] * self.stride[i];
-                (start + self.kernel[i]).min(x.shape[i + 2] + self.padding[i] + self.padding[i + 2]) - start
+                let start = at[i] * stride[i];
+                (start + kernel[i]).min(x.shape[i + 2] + self.padding[i] + self.padding[i + 2]) - start
             };
             let counted = if self.count_include_pad { padded(0) * padded(1) } else { taps.len() };
             mean(x, plane, &taps, self.divisor_override.unwrap_or(counted))
@@ -120,9 +140,6 @@ impl Twin for AdaptiveMaxPool2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let x = &inputs[0];
         let shape = output_shape(self, x)?;
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
-            let (plane, at) = place(&shape, flat);
-            Value::exact(largest(x, plane, &even_taps(at, &x.shape, self.output)).0)
-        })])
+        Ok(maxima(x, &shape, select, self.return_indices, |at| even_taps(at, &x.shape, self.output)))
     }
 }

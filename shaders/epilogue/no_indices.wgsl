@@ -1,2 +1,2 @@
 // No indices wanted: the hook's empty form.
-fn store(index: u32, at: u32) {}
+fn store(address: u32, index: u32) {}

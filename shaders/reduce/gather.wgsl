@@ -1,0 +1,11 @@
+// An invocation's share of a reduction: of the values from `first` on, so many, every one in team_SIZE from its place on.
+fn gather(base: u32, first: u32, values: u32, place: u32, adds: bool) -> Carry {
+    var carry: Carry;
+    if place < values {
+        carry = source_load(base, first + place);
+        for (var i = place + team_SIZE; i < values; i += team_SIZE) {
+            carry = combine(carry, source_load(base, first + i), adds);
+        }
+    }
+    return carry;
+}
