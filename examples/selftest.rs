@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random, Twin};
-use tilewise::verify::{self, Report};
+use tilewise::verify::{self, Report, SpecialsReport};
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, ConvTranspose2d, Gpu, LogSoftmax, Matmul,
     MaxPool2d, Padding, Permute, Reduce, ReduceKind, Softmax,
@@ -71,6 +71,8 @@ struct Row {
     /// Elements that differ where whole numbers have to come out to the bit.
     exact_mismatches: usize,
     worst: f64,
+    /// What becomes of NaN and infinity: for the variant that the op chooses by itself. Reported, never a failure.
+    specials: Option<SpecialsReport>,
     failures: Vec<String>,
 }
 
@@ -90,7 +92,15 @@ impl Row {
 /// The row of a variant, a new one if it is the first of its kind.
 fn row<'a>(rows: &'a mut Vec<Row>, op: &'static str, variant: &str) -> &'a mut Row {
     let at = rows.iter().position(|row| row.op == op && row.variant == variant).unwrap_or_else(|| {
-        rows.push(Row { op, variant: variant.into(), cases: 0, exact_mismatches: 0, worst: 0.0, failures: Vec::new() });
+        rows.push(Row {
+            op,
+            variant: variant.into(),
+            cases: 0,
+            exact_mismatches: 0,
+            worst: 0.0,
+            specials: None,
+            failures: Vec::new(),
+        });
         rows.len() - 1
     });
     &mut rows[at]
@@ -112,12 +122,19 @@ fn check(gpu: &Gpu) -> Vec<Row> {
             // Plans are made in the order of the candidates that are checked: they name the reports' variants.
             let outcome = inputs.and_then(|inputs| {
                 let plans = case.op.plans(gpu.profile(), &verify::guarded_layouts(&inputs))?;
-                Ok(plans.into_iter().zip(verify::candidates(gpu, &*case.op, &inputs)?))
+                let specials = if whole { None } else { Some(verify::specials(gpu, &*case.op, &inputs)?) };
+                Ok((plans.into_iter().zip(verify::candidates(gpu, &*case.op, &inputs)?), specials))
             });
             match outcome {
-                Ok(reports) => reports.for_each(|(plan, report)| {
-                    row(&mut rows, op, &plan.variant).take(&report, whole && case.exact);
-                }),
+                Ok((reports, specials)) => {
+                    reports.for_each(|(plan, report)| {
+                        row(&mut rows, op, &plan.variant).take(&report, whole && case.exact);
+                    });
+                    if let Some(specials) = specials {
+                        let row = row(&mut rows, op, &specials.variant);
+                        row.specials.get_or_insert_default().merge(specials);
+                    }
+                }
                 Err(error) => row(&mut rows, op, "-").failures.push(error.to_string()),
             }
         }
@@ -139,12 +156,21 @@ fn print(adapter: &str, row: &Row, json: bool) {
                 "exact_mismatches": row.exact_mismatches,
                 // JSON has no infinity: an unbounded error is null.
                 "worst_bound_fraction": row.worst,
+                // Outputs that are as IEEE has them, of how many: null where the variant was not asked.
+                "specials": row.specials.as_ref().map(|specials| serde_json::json!({
+                    "nan": [specials.nan.agree, specials.nan.of],
+                    "infinite": [specials.infinite.agree, specials.infinite.of],
+                    "finite": [specials.finite.agree, specials.finite.of],
+                    "subnormal": [specials.subnormal.agree, specials.subnormal.of],
+                })),
                 "status": status,
             })
         );
     } else {
-        let Row { op, variant, cases, exact_mismatches, worst, .. } = row;
-        println!("{op:18} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3}  {status}");
+        let Row { op, variant, cases, exact_mismatches, worst, specials, .. } = row;
+        let specials =
+            specials.as_ref().map_or("-".into(), |specials| format!("{} {}", specials.nan, specials.infinite));
+        println!("{op:18} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3} {specials:>20}  {status}");
     }
     row.failures.iter().for_each(|failure| eprintln!("  {failure}"));
 }
@@ -162,8 +188,8 @@ fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
         if !json {
             println!("{adapter_name}");
             println!(
-                "{:18} {:28} {:>5} {:>16} {:>21}  status",
-                "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction"
+                "{:18} {:28} {:>5} {:>16} {:>21} {:>20}  status",
+                "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction", "NaN and inf kept"
             );
         }
         match adapter.open() {

@@ -35,7 +35,7 @@ fn reports(op: &dyn Twin, shapes: &[&[usize]]) -> Vec<SpecialsReport> {
 /// Wants full agreement where the driver keeps to IEEE.
 #[track_caller]
 fn check(op: &dyn Twin, shapes: &[&[usize]]) {
-    for report in reports(op, shapes).iter().filter(|report| keeps_to_ieee(&report.what)) {
+    for report in reports(op, shapes).iter().filter(|report| keeps_to_ieee(&report.adapter)) {
         assert!(report.is_ieee(), "{op:?} {shapes:?}: {report}");
     }
 }
@@ -76,7 +76,7 @@ fn pooling() {
         &AdaptiveAvgPool2d { output: [3, 5] },
     ] {
         // Numbers are left out: their twins divide sums in f64, so a sum that overflows f32 is finite there.
-        for report in reports(op, &[PLANE]).iter().filter(|report| keeps_to_ieee(&report.what)) {
+        for report in reports(op, &[PLANE]).iter().filter(|report| keeps_to_ieee(&report.adapter)) {
             assert!(report.nan.is_full() && report.infinite.is_full(), "{op:?}: {report}");
         }
     }

@@ -1,6 +1,9 @@
 //! Activations, as a fused epilogue and on their own.
 
 /// An activation function, applied to each element. All but [`LeakyRelu`](Activation::LeakyRelu) have no parameter.
+///
+/// NaN stays NaN. Infinity goes to the function's limit, as in PyTorch; where the formula is -infinity times 0, the two GELU
+/// and SiLU of -infinity, it is NaN. A device may do otherwise with both: [`verify::specials`](crate::verify::specials) tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// x

@@ -60,8 +60,12 @@ pub struct Difference {
 /// What [`specials`] found. A kind is what the twin's value is as an f32.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpecialsReport {
-    /// What ran: op, variant and adapter.
-    pub what: String,
+    /// The op.
+    pub op: &'static str,
+    /// The variant that ran.
+    pub variant: String,
+    /// The adapter that it ran on.
+    pub adapter: String,
     /// Outputs that are to be NaN: how many are.
     pub nan: Agreement,
     /// Outputs that are to be infinite: how many are, with the right sign.
@@ -84,8 +88,8 @@ impl SpecialsReport {
 
     /// Takes another report in.
     pub fn merge(&mut self, other: SpecialsReport) {
-        if self.what.is_empty() {
-            self.what = other.what;
+        if self.op.is_empty() {
+            (self.op, self.variant, self.adapter) = (other.op, other.variant, other.adapter);
         }
         self.nan.add(other.nan);
         self.infinite.add(other.infinite);
@@ -122,8 +126,9 @@ impl SpecialsReport {
 
 impl fmt::Display for SpecialsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SpecialsReport { what, nan, infinite, finite, subnormal, undecided, first } = self;
-        write!(f, "{what}: NaN kept {nan}, infinities {infinite}, finite {finite}, with subnormals {subnormal}")?;
+        let SpecialsReport { op, variant, adapter, nan, infinite, finite, subnormal, undecided, first } = self;
+        write!(f, "{op} {variant} on {adapter}: ")?;
+        write!(f, "NaN kept {nan}, infinities {infinite}, finite {finite}, with subnormals {subnormal}")?;
         if *undecided > 0 {
             write!(f, ", {undecided} undecided")?;
         }
@@ -188,8 +193,8 @@ pub fn specials<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> R
     let outputs: usize = plan.outputs.iter().map(Layout::len).sum();
     let terms = plan.work().flops / 2.0 / outputs.max(1) as f64;
     let share = SHARE.min(1.0 / (2.0 * terms + 1.0));
-    let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
-    let mut report = SpecialsReport { what, ..Default::default() };
+    let (variant, adapter) = (plan.variant.clone(), gpu.profile().name.clone());
+    let mut report = SpecialsReport { op: plan.op, variant, adapter, ..Default::default() };
     for (seed, run) in Run::ALL.into_iter().enumerate() {
         let mut random = Random::new(seed as u64);
         let inputs: Vec<HostTensor> = inputs.iter().map(|input| run.sprinkle(input, share, &mut random)).collect();
@@ -220,7 +225,8 @@ mod tests {
         let (found, values): (Vec<f32>, Vec<Value>) = pairs.iter().copied().unzip();
         let shape = vec![found.len()];
         let expected = Expected { indices: (0..found.len()).collect(), shape, dtype: DType::F32, values };
-        let mut report = SpecialsReport::default();
+        let (variant, adapter) = ("tiled".into(), "a GPU".into());
+        let mut report = SpecialsReport { op: "matmul", variant, adapter, ..Default::default() };
         report.take(0, &HostTensor::new(&expected.shape, &found).unwrap(), &expected, run);
         report
     }
@@ -243,7 +249,7 @@ mod tests {
         assert!(!report.is_ieee());
         assert_eq!(
             report.to_string(),
-            ": NaN kept 1/2, infinities 1/3, finite 1/2, with subnormals 0/0, 1 undecided; first at output 0, element 1: \
+            "matmul tiled on a GPU: NaN kept 1/2, infinities 1/3, finite 1/2, with subnormals 0/0, 1 undecided; first at output 0, element 1: \
              GPU 1e0, CPU NaN, bound 0.000e0"
         );
     }
