@@ -31,6 +31,8 @@ pub const U: f64 = 1.0 / (1u64 << 24) as f64;
 pub const ULP: f64 = 2.0 * U;
 /// The smallest normal f32. WGSL may flush what is smaller to zero.
 pub const TINY: f64 = f32::MIN_POSITIVE as f64;
+/// From here on a number is rounded to an infinite f32: half a unit in the last place above the largest one.
+pub(crate) const OVERFLOW: f64 = f32::MAX as f64 * (1.0 + U);
 
 /// The constant of a sum of `k` rounded products in any order: k u / (1 - k u).
 pub fn gamma(k: usize) -> f64 {
@@ -43,7 +45,8 @@ pub fn gamma(k: usize) -> f64 {
 pub struct Value {
     /// The value, in f64.
     pub value: f64,
-    /// |gpu - value| beyond this is wrong.
+    /// |gpu - value| beyond this is wrong. Infinite for a number of which nothing is known: where f32 may overflow on the way
+    /// to it, or may flush a factor of infinity, the order of the operations decides.
     pub bound: f64,
     /// |gpu - value| beyond this is suspect: rounding errors do not all point one way. At most `bound`.
     pub suspect: f64,
@@ -60,17 +63,95 @@ impl Value {
         Value { value, bound, suspect: bound }
     }
 
-    /// The value of a sum of `k` products with the sum of their magnitudes:
-    /// the bound is gamma(k) * magnitude + u * |value| + k * 2^-126, suspect is 8 sqrt(k) u * magnitude and the same rest.
-    pub fn sum(k: usize, value: f64, magnitude: f64) -> Self {
-        let rest = U * value.abs() + k as f64 * TINY;
-        let bound = gamma(k) * magnitude + rest;
-        Value { value, bound, suspect: bound.min(8.0 * (k as f64).sqrt() * U * magnitude + rest) }
+    /// A number of which nothing is known.
+    pub fn undecided(value: f64) -> Self {
+        Value { value, bound: f64::INFINITY, suspect: f64::INFINITY }
     }
 
-    /// The value after a step that multiplies errors by at most `slope` and adds `own` of its own.
+    /// Whether the arithmetic says nothing of the value.
+    pub fn is_undecided(&self) -> bool {
+        self.bound == f64::INFINITY
+    }
+
+    /// The value of a sum of `k` products with the sum of their magnitudes:
+    /// the bound is gamma(k) * magnitude + u * |value| + k * 2^-126, suspect is 8 sqrt(k) u * magnitude and the same rest.
+    ///
+    /// A sum that is infinite or NaN is exact. One whose positive or negative terms pass the largest f32 overflows in some
+    /// order of its terms: it is infinite where the whole passes it too, undecided else.
+    pub fn sum(k: usize, value: f64, magnitude: f64) -> Self {
+        if !value.is_finite() {
+            return Value::exact(value);
+        }
+        let rest = U * value.abs() + k as f64 * TINY;
+        let bound = gamma(k) * magnitude + rest;
+        let sum = Value { value, bound, suspect: bound.min(8.0 * (k as f64).sqrt() * U * magnitude + rest) };
+        // Every partial sum lies between that of the negative terms and that of the positive ones.
+        let overflows = |part: f64| part + bound >= OVERFLOW;
+        let (positive, negative) = ((magnitude + value) / 2.0, (magnitude - value) / 2.0);
+        match (overflows(positive), overflows(negative)) {
+            (false, false) => sum,
+            (true, true) => Value::undecided(value),
+            _ if overflows(value.abs()) => sum.in_f32(),
+            _ => Value::undecided(value),
+        }
+    }
+
+    /// What f32 makes of a value: infinity, where not even the error brings it back below the largest number.
+    pub(crate) fn in_f32(self) -> Self {
+        let beyond = self.value.is_finite() && self.value.abs() - self.bound >= OVERFLOW;
+        if beyond { Value::exact(f64::INFINITY.copysign(self.value)) } else { self }
+    }
+
+    /// The value after a step that multiplies errors by at most `slope` and adds `own` of its own. What is undecided stays
+    /// so, and what is infinite or NaN has no error.
     pub fn step(self, value: f64, slope: f64, own: f64) -> Self {
-        Value { value, bound: slope * self.bound + own, suspect: slope * self.suspect + own }
+        if self.is_undecided() {
+            Value::undecided(value)
+        } else if !value.is_finite() {
+            Value::exact(value)
+        } else {
+            Value { value, bound: slope * self.bound + own, suspect: slope * self.suspect + own }
+        }
+    }
+}
+
+/// A sum of products as twins form it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Products {
+    terms: usize,
+    value: f64,
+    magnitude: f64,
+    /// The most that flushing subnormal factors to 0 takes away.
+    flushed: f64,
+    /// Whether flushing turns an infinity into NaN.
+    undecided: bool,
+}
+
+impl Products {
+    /// Adds x * y.
+    #[inline]
+    pub fn add(&mut self, x: f64, y: f64) {
+        let product = x * y;
+        self.terms += 1;
+        self.value += product;
+        self.magnitude += product.abs();
+        let subnormal = |factor: f64| factor.abs() < TINY && factor != 0.0;
+        if subnormal(x) || subnormal(y) {
+            if product.is_infinite() {
+                self.undecided = true;
+            } else if product.is_finite() {
+                self.flushed += product.abs();
+            }
+        }
+    }
+
+    /// The sum with its bounds.
+    pub fn sum(&self) -> Value {
+        if self.undecided && !self.value.is_nan() {
+            return Value::undecided(self.value);
+        }
+        let sum = Value::sum(self.terms, self.value, self.magnitude);
+        sum.step(sum.value, 1.0, self.flushed)
     }
 }
 
@@ -285,5 +366,48 @@ impl Random {
     /// below 2^24, that is up to 2^18 terms.
     pub fn integers(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.below(17) as f32 - 8.0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: f64 = f32::MAX as f64;
+
+    fn sum_of(terms: &[f64]) -> Value {
+        let mut products = Products::default();
+        terms.iter().for_each(|&term| products.add(term, 1.0));
+        products.sum()
+    }
+
+    #[test]
+    fn sums_beyond_the_largest_number_are_infinite() {
+        assert_eq!(sum_of(&[MAX, MAX, 1.0]), Value::exact(f64::INFINITY));
+        assert_eq!(sum_of(&[-MAX, 1.0, -MAX]), Value::exact(f64::NEG_INFINITY));
+        assert_eq!(sum_of(&[MAX, -f64::INFINITY]), Value::exact(f64::NEG_INFINITY));
+        assert!(sum_of(&[f64::INFINITY, 1.0, -f64::INFINITY]).value.is_nan());
+    }
+
+    #[test]
+    fn sums_that_overflow_in_some_order_only_are_undecided() {
+        assert!(sum_of(&[MAX, MAX, -MAX, -MAX]).is_undecided());
+        assert!(sum_of(&[MAX, MAX, -MAX]).is_undecided());
+        // 2^127 and its negative: no order overflows.
+        let half = 2f64.powi(127);
+        assert!(!sum_of(&[half, -half, 1.0]).is_undecided());
+        assert_eq!(sum_of(&[half, -half, 1.0]).value, 1.0);
+    }
+
+    #[test]
+    fn a_flushed_factor_of_infinity_is_undecided() {
+        let mut products = Products::default();
+        products.add(1e-40, f64::INFINITY);
+        assert!(products.sum().is_undecided());
+        products.add(f64::NAN, 1.0);
+        assert!(products.sum().value.is_nan() && !products.sum().is_undecided());
+        let mut products = Products::default();
+        products.add(1e-40, MAX);
+        assert!(products.sum().bound >= 1e-40 * MAX);
     }
 }

@@ -15,6 +15,8 @@
 //! # Ok::<(), tilewise::Error>(())
 //! ```
 
+mod specials;
+
 use std::fmt;
 
 use crate::error::{Error, Result};
@@ -22,8 +24,12 @@ use crate::gpu::Gpu;
 use crate::layout::{DType, Layout};
 use crate::op::matmul::Matmul;
 use crate::plan::Plan;
-use crate::reference::{Expected, HostTensor, Random, Select, Twin};
+use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value};
 use crate::tensor::{AnyTensor, Operand, Tensor};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use specials::specials;
+pub use specials::{Agreement, Difference, SpecialsReport};
 
 /// What guards are filled with; each is a run of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +175,29 @@ impl fmt::Display for Report {
     }
 }
 
+/// |gpu - expected| as a fraction of the bound: above 1 is wrong. 0 for what is undecided.
+fn fraction(gpu: f64, value: &Value, dtype: DType) -> f64 {
+    if value.is_undecided() {
+        return 0.0;
+    }
+    let exact = value.value;
+    let rounded = if dtype == DType::F32 { f64::from(exact as f32) } else { exact };
+    let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
+    let overflows = exact.is_finite()
+        && gpu.is_infinite()
+        && exact.abs() + value.bound >= f64::from(f32::MAX)
+        && (gpu > 0.0) == (exact > 0.0);
+    let error = (gpu - exact).abs();
+    if same || overflows {
+        // An exact value is not 0 off if its twin's f64 has digits that f32 lacks; but it is right.
+        if value.bound > 0.0 && error.is_finite() { (error / value.bound).min(1.0) } else { 0.0 }
+    } else if error.is_nan() || error.is_infinite() || value.bound.is_nan() || value.bound == 0.0 {
+        f64::INFINITY
+    } else {
+        error / value.bound
+    }
+}
+
 /// Compares an output with what its twin expects.
 ///
 /// Two NaN agree, two infinities of a sign agree, and an infinity agrees with a value that rounding may push beyond the
@@ -194,22 +223,7 @@ pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expecte
         let rounded = if found.dtype() == DType::F32 { f64::from(exact as f32) } else { exact };
         let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
         report.exact_mismatches += usize::from(!same);
-        let overflows = exact.is_finite()
-            && gpu.is_infinite()
-            && exact.abs() + value.bound >= f64::from(f32::MAX)
-            && (gpu > 0.0) == (exact > 0.0);
-        let error = (gpu - exact).abs();
-        let rounding = (gpu - rounded).abs();
-        let fraction = if same || overflows {
-            // An exact value is not 0 off if its twin's f64 has digits that f32 lacks; but it is right.
-            if value.bound > 0.0 && error.is_finite() { (error / value.bound).min(1.0) } else { 0.0 }
-        } else if error.is_nan() || error.is_infinite() || value.bound.is_nan() {
-            f64::INFINITY
-        } else if value.bound == 0.0 {
-            if rounding == 0.0 { 0.0 } else { f64::INFINITY }
-        } else {
-            error / value.bound
-        };
+        let fraction = fraction(gpu, value, found.dtype());
         if fraction > 1.0 {
             report.wrong += 1;
         } else if fraction * value.bound > value.suspect {

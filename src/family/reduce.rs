@@ -282,7 +282,7 @@ fn boxes(regions: &[Region], dims: Range<usize>) -> Vec<Vec<Range<usize>>> {
         let ends: BTreeSet<usize> = regions.iter().map(|region| region.0[dim].end).collect();
         let starts = [0].into_iter().chain(ends.iter().copied());
         let ranges: Vec<Range<usize>> = starts.zip(ends.iter().copied()).map(|(start, end)| start..end).collect();
-        let with = |outer: &Vec<Range<usize>>, range: &Range<usize>| [&outer[..], &[range.clone()]].concat();
+        let with = |outer: &Vec<Range<usize>>, range: &Range<usize>| [&outer[..], std::slice::from_ref(range)].concat();
         boxes = boxes.iter().flat_map(|outer| ranges.iter().map(|range| with(outer, range))).collect();
     }
     boxes

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 
 /// An activation function, applied to each element. NaN gives NaN. Infinities go through the formula by IEEE's rules, so that
-/// a product of infinity and 0 is NaN: GELU, SiLU, Mish and hard swish of -inf, and softsign of both.
+/// a product of infinity and 0 is NaN: GELU, SiLU, Mish and hard swish of -inf, and softsign of both. A device may do
+/// otherwise with NaN and infinities: [`verify::specials`](crate::verify::specials) tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// x

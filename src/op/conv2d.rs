@@ -41,7 +41,7 @@ impl Padding {
 /// a depthwise convolution. Padding may exceed the kernel. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0.
 ///
 /// NaN and infinity go by IEEE through products and sums; the padding takes part as zeros, so an infinite or NaN weight
-/// over it makes NaN.
+/// over it makes NaN. A device may do otherwise: [`verify::specials`](crate::verify::specials) tells.
 ///
 /// Computed as an implicit matrix product: weight by windows, the windows never being stored.
 ///

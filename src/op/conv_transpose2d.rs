@@ -22,7 +22,8 @@ use crate::problem::Problem;
 /// the stride or the dilation. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0.
 ///
 /// NaN and infinity go by IEEE through products and sums. Taps between the values of `x` take part as zeros, so an
-/// infinite or NaN weight there makes NaN, where scattering would not meet it.
+/// infinite or NaN weight there makes NaN, where scattering would not meet it. A device may do otherwise:
+/// [`verify::specials`](crate::verify::specials) tells.
 ///
 /// ```no_run
 /// use tilewise::{ConvTranspose2d, Gpu};

@@ -9,7 +9,8 @@ use crate::problem::Problem;
 /// Copies a tensor with its dimensions in another order, as `torch.permute(dims).contiguous()`.
 ///
 /// Input: f32, i32 or u32 of any shape. Output dimension `i` is input dimension `dims[i]`. Bits are copied as they are,
-/// except that a device may change the payload of a NaN. Refused: `dims` that is no permutation, and more than 6
+/// NaN, infinities, subnormal numbers and the sign of 0 included, except that a device may change the payload of a NaN or
+/// flush a subnormal number. Refused: `dims` that is no permutation, and more than 6
 /// dimensions that remain after neighbours that stay together were merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Permute {

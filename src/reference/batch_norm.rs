@@ -15,13 +15,19 @@ impl Twin for BatchNorm {
             let c = i / plane % out.shape[1];
             let [x, weight, bias, mean, variance] =
                 [inputs[0].at(i), inputs[1].at(c), inputs[2].at(c), inputs[3].at(c), inputs[4].at(c)];
-            let scaled = (x - mean) / (variance + f64::from(self.epsilon)).sqrt() * weight;
+            let scale = weight / (variance + f64::from(self.epsilon)).sqrt();
+            let scaled = (x - mean) * scale;
             let value = scaled + bias;
             // The difference, the sum under the root (which the root halves), the root's 2 ulp, two products; then the sum.
             let relative = U + 0.5 * U + 2.0 * ULP + 2.0 * U;
             let own = scaled.abs() * relative * (1.0 + 8.0 * U) + U * value.abs() + TINY;
             // A flushed product of weight and root is lost before it meets x - mean.
-            activate(self.activation, Value::within(value, own + (x - mean).abs() * TINY))
+            let normalized = Value::within(value, own + (x - mean).abs() * TINY);
+            // What overflows on the way is infinite, whatever comes after; the root of what may be flushed is anything.
+            let overflows =
+                [x - mean, scale, scaled].iter().any(|part| part.is_finite() && part.abs() >= f64::from(f32::MAX));
+            let flushed = variance + f64::from(self.epsilon) < TINY;
+            activate(self.activation, if overflows || flushed { Value::undecided(value) } else { normalized })
         })])
     }
 }

@@ -14,7 +14,7 @@ fn float(kind: BinaryKind, x: f64, y: f64) -> Value {
         BinaryKind::Sub => rounded(x - y),
         BinaryKind::Mul => rounded(x * y),
         // 2.5 ulp, unless the divisor is so small that it may be taken for 0, or so large that its reciprocal may.
-        BinaryKind::Div if y != 0.0 && y.abs() < TINY => Value::within(x / y, f64::INFINITY),
+        BinaryKind::Div if y != 0.0 && y.abs() < TINY => Value::undecided(x / y),
         BinaryKind::Div if y.is_finite() && y.abs() > 1.0 / TINY => Value::within(x / y, (x / y).abs()),
         BinaryKind::Div => Value::within(x / y, 2.5 * ULP * (x / y).abs() + TINY),
         BinaryKind::Max if x.is_nan() || y.is_nan() => Value::exact(f64::NAN),
@@ -30,6 +30,10 @@ fn float(kind: BinaryKind, x: f64, y: f64) -> Value {
 /// |x|^y as exp2(y log2 |x|): WGSL has log2 within 2^-21 near 1 and 3 ulp elsewhere, exp2 within 3 + 2 |e| ulp.
 fn power(x: f64, y: f64) -> Value {
     let value = x.powf(y);
+    if x != 0.0 && x.abs() < TINY && y != 0.0 {
+        // A base that may be taken for 0.
+        return Value::undecided(value);
+    }
     if !value.is_finite() || value == 0.0 || x.abs() == 1.0 || y == 0.0 {
         return Value::within(value, TINY);
     }

@@ -5,7 +5,7 @@ use crate::layout::{DType, Layout};
 use crate::op::Op;
 use crate::op::conv2d::Conv2d;
 use crate::reference::matmul::linear;
-use crate::reference::{Expected, HostTensor, Select, Value, activate};
+use crate::reference::{Expected, HostTensor, Products, Select, activate};
 
 impl super::Twin for Conv2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
@@ -19,7 +19,7 @@ impl super::Twin for Conv2d {
             let (q, p) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
             let group = o / (out_channels / self.groups);
-            let (mut sum, mut magnitude) = (0.0, 0.0);
+            let mut products = Products::default();
             for c in 0..per_group {
                 for r in 0..kernel_h {
                     for s in 0..kernel_w {
@@ -31,15 +31,12 @@ impl super::Twin for Conv2d {
                             }
                             _ => 0.0,
                         };
-                        let product = value * weight.at(((o * per_group + c) * kernel_h + r) * kernel_w + s);
-                        sum += product;
-                        magnitude += product.abs();
+                        products.add(value, weight.at(((o * per_group + c) * kernel_h + r) * kernel_w + s));
                     }
                 }
             }
-            let terms = per_group * kernel_h * kernel_w;
             let addend = bias.map(|bias| (1.0, bias.at(o)));
-            activate(self.activation, linear(Value::sum(terms, sum, magnitude), 1.0, addend))
+            activate(self.activation, linear(products.sum(), 1.0, addend))
         })])
     }
 }

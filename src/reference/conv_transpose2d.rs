@@ -5,10 +5,10 @@ use crate::layout::{DType, Layout};
 use crate::op::Op;
 use crate::op::conv_transpose2d::ConvTranspose2d;
 use crate::reference::matmul::linear;
-use crate::reference::{Expected, HostTensor, Select, Value, activate};
+use crate::reference::{Expected, HostTensor, Products, Select, activate};
 
 impl super::Twin for ConvTranspose2d {
-    /// By the definition: all pairs of an input pixel and a tap that land on the output pixel.
+    /// By the definition: for every tap the input pixel, if there is one, that it carries to the output pixel.
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
         let shape = self.infer(&layouts)?.swap_remove(0).shape;
@@ -21,31 +21,27 @@ impl super::Twin for ConvTranspose2d {
             let (across, down) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
             let (group, o_in_group) = (o / out_per_group, o % out_per_group);
-            let (mut sum, mut magnitude) = (0.0, 0.0);
+            // The row (or column) of x that a tap carries to the output's.
+            let source = |axis: usize, size: usize, tap: usize, out: usize| {
+                (0..size).find(|&i| i * self.stride[axis] + tap * self.dilation[axis] == out)
+            };
+            let mut products = Products::default();
             for c in group * per_group..(group + 1) * per_group {
-                for row in 0..height {
-                    for r in 0..kernel_h {
-                        if row * self.stride[0] + r * self.dilation[0] != down + self.padding.top {
-                            continue;
-                        }
-                        for column in 0..width {
-                            for s in 0..kernel_w {
-                                if column * self.stride[1] + s * self.dilation[1] != across + self.padding.left {
-                                    continue;
-                                }
-                                let tap = ((c * out_per_group + o_in_group) * kernel_h + r) * kernel_w + s;
-                                let product =
-                                    x.at(((n * channels + c) * height + row) * width + column) * weight.at(tap);
-                                sum += product;
-                                magnitude += product.abs();
-                            }
-                        }
+                for r in 0..kernel_h {
+                    for s in 0..kernel_w {
+                        let row = source(0, height, r, down + self.padding.top);
+                        let column = source(1, width, s, across + self.padding.left);
+                        // A tap that no pixel reaches meets 0: that shows where the weight is infinite or NaN.
+                        let value = row
+                            .zip(column)
+                            .map_or(0.0, |(row, column)| x.at(((n * channels + c) * height + row) * width + column));
+                        products
+                            .add(value, weight.at(((c * out_per_group + o_in_group) * kernel_h + r) * kernel_w + s));
                     }
                 }
             }
-            let terms = per_group * kernel_h * kernel_w;
             let addend = bias.map(|bias| (1.0, bias.at(o)));
-            activate(self.activation, linear(Value::sum(terms, sum, magnitude), 1.0, addend))
+            activate(self.activation, linear(products.sum(), 1.0, addend))
         })])
     }
 }

@@ -5,7 +5,8 @@ use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::matmul::Matmul;
 use crate::reference::{
-    Expected, HostTensor, Projection, Random, Select, TINY, U, Value, activate, broadcast_index, gamma,
+    Expected, HostTensor, OVERFLOW, Products, Projection, Random, Select, TINY, U, Value, activate, broadcast_index,
+    gamma,
 };
 
 /// Indices into the operands of the product, and its sizes.
@@ -73,16 +74,19 @@ impl Geometry {
 pub(super) fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Value {
     let scaled = alpha * sum.value;
     let scaling = if alpha == 1.0 { 0.0 } else { U * scaled.abs() + TINY };
-    match addend {
-        None => sum.step(scaled, alpha.abs(), scaling),
-        Some((beta, c)) => {
-            let term = beta * c;
-            let value = scaled + term;
-            let adding = if beta == 1.0 { 0.0 } else { U * term.abs() + TINY };
-            // The sum is rounded after its operands were: (1 + u) times their errors, plus its own.
-            sum.step(value, alpha.abs() * (1.0 + U), (scaling + adding) * (1.0 + U) + U * value.abs())
-        }
+    let product = sum.step(scaled, alpha.abs(), scaling);
+    let Some((beta, c)) = addend else { return product.in_f32() };
+    let term = beta * c;
+    let adding = if beta == 1.0 { 0.0 } else { U * term.abs() + TINY };
+    let value = product.value + term;
+    // A part that passes the largest f32 is infinite, unless it is fused with the addition.
+    let overflows = |part: f64, off: f64| part.is_finite() && part.abs() + off >= OVERFLOW;
+    if (overflows(product.value, product.bound) || overflows(term, adding)) && !overflows(value, 0.0) {
+        return Value::undecided(value);
     }
+    // The sum is rounded after its operands were: (1 + u) times their errors, plus its own. A flushed addend is lost.
+    let flushed = if c.abs() < TINY { term.abs() } else { 0.0 };
+    product.step(value, 1.0 + U, (adding + flushed) * (1.0 + U) + U * value.abs()).in_f32()
 }
 
 impl super::Twin for Matmul {
@@ -93,14 +97,12 @@ impl super::Twin for Matmul {
         let g = Geometry::of(self, &a.shape, &b.shape, &shape);
         Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
             let (entry, i, j) = (flat / g.n / g.m, flat / g.n % g.m, flat % g.n);
-            let (mut sum, mut magnitude) = (0.0, 0.0);
+            let mut products = Products::default();
             for k in 0..g.k {
-                let product = a.at(g.a(entry, i, k)) * b.at(g.b(entry, k, j));
-                sum += product;
-                magnitude += product.abs();
+                products.add(a.at(g.a(entry, i, k)), b.at(g.b(entry, k, j)));
             }
             let addend = c.map(|c| (f64::from(self.beta), c.at(broadcast_index(&c.shape, &shape, flat))));
-            activate(self.activation, linear(Value::sum(g.k, sum, magnitude), self.alpha.into(), addend))
+            activate(self.activation, linear(products.sum(), self.alpha.into(), addend))
         })])
     }
 
