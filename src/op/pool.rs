@@ -233,7 +233,7 @@ fn floor_sum(n: u128, m: u128, a: u128, b: u128) -> u128 {
         return 0;
     }
     // 0 + 1 + ... + (n - 1), the even factor halved.
-    let pairs = if n % 2 == 0 { (n / 2).wrapping_mul(n - 1) } else { n.wrapping_mul((n - 1) / 2) };
+    let pairs = if n.is_multiple_of(2) { (n / 2).wrapping_mul(n - 1) } else { n.wrapping_mul((n - 1) / 2) };
     let whole = (a / m).wrapping_mul(pairs).wrapping_add((b / m).wrapping_mul(n));
     let last = (a % m) * n + b % m;
     if last < m { whole } else { whole.wrapping_add(floor_sum(last / m, a % m, m, last % m)) }
