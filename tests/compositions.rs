@@ -4,9 +4,9 @@
 use naga::back;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat, Conv2d, ConvTranspose2d,
-    DType, DeviceProfile, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, PadMode, Permute, Reduce, ReduceKind,
-    Softmax, Unary, UnaryKind, wgpu,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat, Conv2d,
+    ConvTranspose2d, DType, DeviceProfile, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, PadMode, Permute, Reduce,
+    ReduceKind, Softmax, Unary, UnaryKind, wgpu,
 };
 
 /// An op with the shapes of its inputs.
@@ -29,6 +29,11 @@ fn ops() -> Vec<Case> {
         (Box::new(AdaptiveAvgPool2d::default()), vec![plane.clone()]),
         (Box::new(Reduce { dims: vec![1, 3], ..Default::default() }), vec![plane.clone()]),
         (Box::new(Reduce { kind: ReduceKind::ArgMin, last: true, ..Default::default() }), vec![plane.clone()]),
+        (Box::new(Reduce::default()), vec![vec![1 << 20]]),
+        (Box::new(Reduce { kind: ReduceKind::ArgMax, ..Default::default() }), vec![vec![1 << 20]]),
+        (Box::new(Reduce { kind: ReduceKind::Mean, ..Default::default() }), vec![vec![1 << 20]]),
+        (Box::new(AdaptiveMaxPool2d { return_indices: true, ..Default::default() }), vec![vec![1, 2, 300, 300]]),
+        (Box::new(AdaptiveMaxPool2d { output: [2, 2], return_indices: true }), vec![plane.clone()]),
         (Box::new(Softmax { dim: 1 }), vec![plane.clone()]),
         (Box::new(LogSoftmax { dim: 3 }), vec![plane.clone()]),
         (Box::new(Permute { dims: vec![3, 1, 0, 2] }), vec![plane.clone()]),

@@ -2,7 +2,7 @@
 
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
-use tilewise::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, DType, Layout, MaxPool2d, Op};
+use tilewise::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, DType, DeviceProfile, Error, Layout, MaxPool2d, Op};
 
 fn floats(seed: u64, shape: &[usize]) -> HostTensor {
     HostTensor::new(shape, &Random::new(seed).floats(shape.iter().product())).unwrap()
@@ -102,39 +102,195 @@ fn maxima_of_integers() {
 }
 
 #[test]
+fn whole_planes_of_any_size() {
+    let size = [300, 300];
+    let mut values = Random::new(8).integers(2 * 300 * 300);
+    // The largest of each plane twice, far into it.
+    for at in [70_001, 89_999, 90_000 + 61_234, 90_000 + 75_000] {
+        values[at] = 50.0;
+    }
+    let x = HostTensor::new(&[1, 2, 300, 300], &values).unwrap();
+    let max = MaxPool2d { kernel: size, return_indices: true, ..Default::default() };
+    let average = AvgPool2d { kernel: size, divisor_override: Some(1 << 16), ..Default::default() };
+    check(&max, &x, true);
+    check(&MaxPool2d { return_indices: false, ..max }, &x, true);
+    check(&AdaptiveMaxPool2d { output: [1, 1], return_indices: true }, &x, true);
+    check(&average, &x, true);
+    check(&AvgPool2d { divisor_override: None, ..average }, &x, false);
+    check(&AdaptiveAvgPool2d::default(), &x, false);
+    for op in [&max as &dyn Op, &average, &AdaptiveAvgPool2d::default(), &AdaptiveMaxPool2d::default()] {
+        let plan = op.plan(&DeviceProfile::baseline(), &[x.layout()]).unwrap();
+        assert!(plan.variant.starts_with("reduce/"), "{plan}");
+    }
+    // Padding, and a window of half the plane: no reductions.
+    let padded = MaxPool2d { padding: [0, 0, 1, 0], ..max };
+    let error = padded.plan(&DeviceProfile::baseline(), &[x.layout()]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "max_pool2d: needs loop trips = 90300, the device has 60000; this problem cannot be cut along its sums"
+    );
+    check(
+        &MaxPool2d { kernel: [5, 6], padding: [0, 0, 1, 0], return_indices: true, ..max },
+        &floats(9, &[2, 2, 5, 6]),
+        true,
+    );
+}
+
+#[test]
+fn planes_are_split_by_memory_and_by_work() {
+    for gpu in devices() {
+        let mut memory = gpu.profile().clone();
+        let slack = u64::from(memory.limits.min_storage_buffer_offset_alignment);
+        memory.limits.max_storage_buffer_binding_size = 3 * 11 * 13 * 4 + slack;
+        let mut work = gpu.profile().clone();
+        (work.floor_flops, work.work_budget) = (700.0, std::time::Duration::from_secs(1));
+        let x = floats(10, &[5, 2, 11, 13]);
+        let (max, average) = (MaxPool2d { return_indices: true, ..Default::default() }, AvgPool2d::default());
+        let (evenly, whole) = (AdaptiveAvgPool2d { output: [3, 2] }, AdaptiveMaxPool2d::default());
+        let overlapping = MaxPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], ..max };
+        for profile in [memory, work] {
+            let small = gpu.with_profile(profile);
+            for op in [&max as &dyn Twin, &average, &evenly, &whole, &overlapping] {
+                let plan = op.plan(small.profile(), &[x.layout()]).unwrap();
+                assert!(plan.dispatches.len() > 1, "{plan}");
+                verify::plan(&small, op, &plan, std::slice::from_ref(&x)).unwrap().assert_strict();
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_and_infinity() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let mut values = Random::new(11).floats(2 * 9 * 10);
+    for (at, value) in [(0, nan), (12, nan), (13, nan), (37, inf), (47, -inf), (75, inf), (88, -inf), (179, nan)] {
+        values[at] = value;
+    }
+    let x = HostTensor::new(&[1, 2, 9, 10], &values).unwrap();
+    for (kernel, stride) in [([2, 2], None), ([3, 4], Some([1, 2])), ([9, 10], None)] {
+        let padding = if kernel == [9, 10] { [0; 4] } else { [1, 0, 0, 1] };
+        check(&MaxPool2d { kernel, stride, padding, return_indices: true, ..Default::default() }, &x, true);
+        check(&AvgPool2d { kernel, stride, padding, ..Default::default() }, &x, false);
+    }
+    for output in [[1, 1], [4, 3]] {
+        check(&AdaptiveAvgPool2d { output }, &x, false);
+        check(&AdaptiveMaxPool2d { output, return_indices: true }, &x, true);
+    }
+}
+
+#[test]
+fn a_divisor_beyond_32_bits() {
+    // Only one place of the window lies in the plane; all of the padding counts.
+    let side = 70_001;
+    let op = AvgPool2d { kernel: [side; 2], padding: [side - 1; 4], stride: Some([side - 1; 2]), ..Default::default() };
+    check(&op, &floats(12, &[1, 1, 1, 1]), false);
+}
+
+#[test]
 fn no_planes() {
     check(&MaxPool2d { return_indices: true, ..Default::default() }, &floats(6, &[0, 3, 4, 4]), true);
     check(&AvgPool2d::default(), &floats(6, &[2, 0, 4, 4]), false);
 }
 
+#[track_caller]
+fn refused(op: &dyn Op, x: &Layout, message: &str) {
+    assert_eq!(op.infer(std::slice::from_ref(x)).unwrap_err().to_string(), message);
+}
+
 #[test]
 fn bad_input_is_refused_by_name() {
     let x = Layout::new(&[1, 2, 6, 6], DType::F32);
-    let refuse = |op: MaxPool2d, x: &Layout| op.infer(std::slice::from_ref(x)).unwrap_err().to_string();
-    let base = MaxPool2d::default();
-    assert_eq!(refuse(MaxPool2d { kernel: [0, 2], ..base }, &x), "max_pool2d: kernel = 0: it has to be at least 1");
-    assert_eq!(
-        refuse(MaxPool2d { stride: Some([1, 0]), ..base }, &x),
-        "max_pool2d: stride = 0: it has to be at least 1"
+    let max = MaxPool2d::default();
+    refused(&MaxPool2d { kernel: [0, 2], ..max }, &x, "max_pool2d: kernel = 0: it has to be at least 1");
+    refused(&MaxPool2d { stride: Some([1, 0]), ..max }, &x, "max_pool2d: stride = 0: it has to be at least 1");
+    refused(&MaxPool2d { dilation: [0, 1], ..max }, &x, "max_pool2d: dilation = 0: it has to be at least 1");
+    for padding in [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2]] {
+        let message = "max_pool2d: padding = 2: it has to be less than the window's extent";
+        refused(&MaxPool2d { padding, ..max }, &x, message);
+        refused(&AvgPool2d { padding, ..Default::default() }, &x, &message.replace("max", "avg"));
+        assert!(MaxPool2d { padding, dilation: [2, 2], ..max }.infer(std::slice::from_ref(&x)).is_ok());
+    }
+    refused(
+        &MaxPool2d { kernel: [4, 2], dilation: [2, 1], ..max },
+        &x,
+        "max_pool2d: a window of 7 (dilated) does not fit into 6 (padded)",
     );
-    assert_eq!(refuse(MaxPool2d { dilation: [0, 1], ..base }, &x), "max_pool2d: dilation = 0: it has to be at least 1");
-    assert_eq!(
-        refuse(MaxPool2d { padding: [2, 0, 0, 0], ..base }, &x),
-        "max_pool2d: padding = 2: it has to be less than the window's extent"
+    // At -2, 1 and 4: over a plane of one row.
+    refused(
+        &MaxPool2d { kernel: [3, 1], dilation: [3, 1], stride: Some([3, 1]), padding: [2, 0, 6, 0], ..max },
+        &Layout::new(&[1, 1, 1, 4], DType::F32),
+        "max_pool2d: dilation = 3: a window steps over the plane and holds padding only",
     );
-    assert_eq!(
-        refuse(MaxPool2d { kernel: [4, 2], dilation: [2, 1], ..base }, &x),
-        "max_pool2d: a window of 7 (dilated) does not fit into 6 (padded)"
+    refused(&max, &Layout::new(&[2, 6, 6], DType::F32), "max_pool2d: x has 3 dimensions, 4 (n, c, h, w) wanted");
+    refused(&max, &Layout::new(&[1, 2, 6, 6], DType::U8), "max_pool2d: x is u8, f32 or i32 or u32 wanted");
+    refused(&max, &Layout::new(&[1, 2, 0, 6], DType::F32), "max_pool2d: x [1, 2, 0, 6] has empty planes");
+    assert_eq!(max.infer(&[]).unwrap_err().to_string(), "max_pool2d: 0 inputs given, 1 wanted");
+}
+
+#[test]
+fn bad_input_of_means_is_refused_by_name() {
+    let x = Layout::new(&[1, 2, 6, 6], DType::F32);
+    let average = AvgPool2d::default();
+    refused(&AvgPool2d { kernel: [2, 0], ..average }, &x, "avg_pool2d: kernel = 0: it has to be at least 1");
+    refused(&AvgPool2d { stride: Some([0, 1]), ..average }, &x, "avg_pool2d: stride = 0: it has to be at least 1");
+    refused(
+        &AvgPool2d { kernel: [2, 9], padding: [0, 1, 0, 1], ..average },
+        &x,
+        "avg_pool2d: a window of 9 (dilated) does not fit into 8 (padded)",
     );
-    assert_eq!(
-        refuse(base, &Layout::new(&[2, 6, 6], DType::F32)),
-        "max_pool2d: x has 3 dimensions, 4 (n, c, h, w) wanted"
+    refused(
+        &AvgPool2d { divisor_override: Some(0), ..average },
+        &x,
+        "avg_pool2d: divisor_override = 0: it has to be at least 1",
     );
-    assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 or i32 or u32 wanted");
-    assert_eq!(refuse(base, &Layout::new(&[1, 2, 0, 6], DType::F32)), "max_pool2d: x [1, 2, 0, 6] has empty planes");
-    let average = AvgPool2d { divisor_override: Some(0), ..Default::default() };
-    assert_eq!(
-        average.infer(&[x]).unwrap_err().to_string(),
-        "avg_pool2d: divisor_override = 0: it has to be at least 1"
+    refused(&average, &Layout::new(&[1, 2, 6, 6], DType::I32), "avg_pool2d: x is i32, f32 wanted");
+    refused(&average, &Layout::new(&[6, 6], DType::F32), "avg_pool2d: x has 2 dimensions, 4 (n, c, h, w) wanted");
+    refused(&average, &Layout::new(&[1, 2, 6, 0], DType::F32), "avg_pool2d: x [1, 2, 6, 0] has empty planes");
+    let (mean, most) = (AdaptiveAvgPool2d::default(), AdaptiveMaxPool2d::default());
+    refused(&mean, &Layout::new(&[2, 6], DType::F32), "adaptive_avg_pool2d: x has 2 dimensions, 4 (n, c, h, w) wanted");
+    refused(&mean, &Layout::new(&[1, 2, 6, 6], DType::U32), "adaptive_avg_pool2d: x is u32, f32 wanted");
+    refused(&mean, &Layout::new(&[1, 2, 0, 6], DType::F32), "adaptive_avg_pool2d: x [1, 2, 0, 6] has empty planes");
+    refused(&most, &Layout::new(&[1; 5], DType::F32), "adaptive_max_pool2d: x has 5 dimensions, 4 (n, c, h, w) wanted");
+    refused(&most, &Layout::new(&[1, 2, 6, 6], DType::F16), "adaptive_max_pool2d: x is f16, f32 or i32 or u32 wanted");
+    refused(&most, &Layout::new(&[0, 2, 6, 0], DType::F32), "adaptive_max_pool2d: x [0, 2, 6, 0] has empty planes");
+}
+
+#[test]
+fn huge_sizes_are_refused() {
+    const HUGE: usize = usize::MAX;
+    let x = Layout::new(&[1, 1, 6, 6], DType::F32);
+    let max = MaxPool2d::default();
+    let refuse = |option: &str| format!("max_pool2d: {option}");
+    refused(
+        &MaxPool2d { kernel: [HUGE, 2], dilation: [2, 1], ..max },
+        &x,
+        &refuse("dilation = 2: the window's extent overflows"),
     );
+    refused(
+        &MaxPool2d { padding: [HUGE, 0, 0, 0], ..max },
+        &x,
+        &refuse(&format!("padding = {HUGE}: the padded size overflows")),
+    );
+    refused(
+        &MaxPool2d { kernel: [HUGE, 2], ..max },
+        &x,
+        &refuse(&format!("a window of {HUGE} (dilated) does not fit into 6 (padded)")),
+    );
+    // As far as a stride reaches, there is one window.
+    let apart = MaxPool2d { stride: Some([HUGE; 2]), ceil_mode: true, ..max };
+    assert_eq!(apart.infer(std::slice::from_ref(&x)).unwrap()[0].shape, [1, 1, 1, 1]);
+    // A window of 2^40 over a plane of one row, found to hold something everywhere in no time.
+    let (far, wide) = (1 << 40, Layout::new(&[1, 1, 1, 6], DType::F32));
+    let dilated = MaxPool2d { kernel: [2, 2], dilation: [far, 1], padding: [far, 0, far, 0], ..max };
+    refused(
+        &MaxPool2d { stride: Some([1, 1]), ..dilated },
+        &wide,
+        &refuse(&format!("dilation = {far}: a window steps over the plane and holds padding only")),
+    );
+    let profile = DeviceProfile::baseline();
+    let limit = |op: &dyn Op, x: Layout| matches!(op.plan(&profile, &[x]), Err(Error::Limit { .. }));
+    assert!(limit(&MaxPool2d { stride: Some([far, 1]), ..dilated }, wide));
+    assert!(limit(&max, Layout::new(&[1, 1, 1 << 20, 1 << 20], DType::F32)));
+    assert!(limit(&AdaptiveAvgPool2d { output: [1 << 31, 1] }, x.clone()));
+    assert!(limit(&AdaptiveMaxPool2d { output: [1 << 20, 1 << 20], return_indices: true }, x));
 }

@@ -2,7 +2,7 @@
 
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
-use tilewise::{DType, Layout, LogSoftmax, Op, Softmax};
+use tilewise::{Class, DType, DeviceProfile, Layout, LogSoftmax, Op, Softmax};
 
 #[track_caller]
 fn check(dim: usize, shape: &[usize], data: &[f32]) {
@@ -32,6 +32,43 @@ fn extremes() {
     let inf = f32::INFINITY;
     check(1, &[5, 2], &[-inf, -inf, 1.0, -inf, f32::NAN, 0.0, 1e30, -1e30, inf, 0.0]);
     check(0, &[0], &[]);
+    // Marks in the shares of several invocations of a workgroup.
+    for (at, value) in [(0, inf), (65, f32::NAN), (299, inf), (130, -inf)] {
+        let mut row = Random::new(2).floats(300);
+        row[at] = value;
+        check(1, &[1, 300], &row);
+    }
+}
+
+#[test]
+fn long_rows() {
+    let row = Random::new(3).floats(70_000);
+    check(1, &[1, 70_000], &row);
+    let plan = |len| Softmax { dim: 1 }.plan(&DeviceProfile::baseline(), &[Layout::new(&[2, len], DType::F32)]);
+    assert_eq!(plan(20_001).unwrap().variant, "softmax/workgroup 256");
+    assert_eq!(
+        plan(6_000_000).unwrap_err().to_string(),
+        "softmax: needs loop trips = 18000000, the device has 60000; this problem cannot be cut along its sums"
+    );
+}
+
+#[test]
+fn rows_are_split_by_memory_and_by_work() {
+    for gpu in devices() {
+        let base = DeviceProfile { class: Class::Unknown, ..gpu.profile().clone() };
+        let mut memory = base.clone();
+        let slack = u64::from(memory.limits.min_storage_buffer_offset_alignment);
+        memory.limits.max_storage_buffer_binding_size = 1024 + slack;
+        let mut work = base;
+        (work.floor_flops, work.work_budget) = (2000.0, std::time::Duration::from_secs(1));
+        for profile in [memory, work] {
+            let small = gpu.with_profile(profile);
+            let input = [HostTensor::new(&[7, 60, 3], &Random::new(4).floats(1260)).unwrap()];
+            let plan = Softmax { dim: 1 }.plan(small.profile(), &[input[0].layout()]).unwrap();
+            assert!(plan.dispatches.len() > 3, "{plan}");
+            verify::plan(&small, &Softmax { dim: 1 }, &plan, &input).unwrap().assert_strict();
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The twin of [`Reduce`].
 
 use crate::error::Result;
-use crate::layout::{DType, count};
+use crate::layout::DType;
 use crate::op::Op;
 use crate::op::reduce::{Reduce, ReduceKind};
 use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value};
@@ -53,9 +53,10 @@ impl super::Twin for Reduce {
                     Value::exact(if dtype == DType::I32 { f64::from(exact as i32) } else { f64::from(exact as u32) })
                 }
                 (ReduceKind::Mean, _) => {
-                    // The count is rounded to f32, then a division of 2.5 ulp, of a sum that may be off by its bound.
+                    // The count is rounded to f32 above 2^24, then a division of 2.5 ulp, of a sum that may be off by its
+                    // bound.
                     let (sum, n) = (sum(), values.len() as f64);
-                    let relative = (1.0 + 2.5 * ULP) / (1.0 - U);
+                    let relative = (1.0 + 2.5 * ULP) / (1.0 - if values.len() <= 1 << 24 { 0.0 } else { U });
                     let value = sum.value / n;
                     sum.step(value, relative / n, (relative - 1.0) * value.abs() + TINY)
                 }
@@ -66,13 +67,4 @@ impl super::Twin for Reduce {
             }
         })])
     }
-}
-
-/// The values along a dimension through an element, and the element's place among them.
-pub(super) fn line(input: &HostTensor, dim: usize, flat: usize) -> (Vec<f64>, usize) {
-    let inner = count(&input.shape[dim + 1..]);
-    let len = input.shape[dim];
-    let at = flat / inner % len;
-    let first = flat - at * inner;
-    ((0..len).map(|i| input.at(first + i * inner)).collect(), at)
 }

@@ -1,10 +1,11 @@
 //! The twins of [`Softmax`] and [`LogSoftmax`].
 
+use std::collections::HashMap;
+
 use crate::error::Result;
-use crate::layout::DType;
+use crate::layout::{DType, count};
 use crate::op::Op;
 use crate::op::softmax::{LogSoftmax, Softmax};
-use crate::reference::reduce::line;
 use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value, gamma};
 
 /// exp(d) for d = x - max <= 0, and the most that a GPU may be off: u |d| from the subtraction, (3 + 2 |d|) ulp of exp.
@@ -19,49 +20,74 @@ fn term(d: f64) -> (f64, f64) {
     (e, e * relative + TINY)
 }
 
-/// x - max for an element, exp of it, and the sum of all exps: with the errors of the last two.
-fn parts(values: &[f64], at: usize) -> (f64, (f64, f64), (f64, f64)) {
-    let nan = values.iter().any(|value| value.is_nan());
-    let max = if nan { f64::NAN } else { values.iter().copied().fold(f64::NEG_INFINITY, f64::max) };
-    let (mut sum, mut error) = (0.0, 0.0);
-    for value in values {
-        let (e, off) = term(value - max);
-        sum += e;
-        error += off;
+/// What the elements of a row share.
+#[derive(Clone, Copy)]
+struct Row {
+    max: f64,
+    /// The sum of exp(x - max).
+    sum: f64,
+    /// The most that it may be off.
+    error: f64,
+}
+
+impl Row {
+    fn of(values: &[f64]) -> Row {
+        let nan = values.iter().any(|value| value.is_nan());
+        let max = if nan { f64::NAN } else { values.iter().copied().fold(f64::NEG_INFINITY, f64::max) };
+        let (mut sum, mut error) = (0.0, 0.0);
+        for value in values {
+            let (e, off) = term(value - max);
+            sum += e;
+            error += off;
+        }
+        let n = values.len();
+        Row { max, sum, error: error + gamma(n) * (sum + error) + n as f64 * TINY }
     }
-    let n = values.len();
-    (values[at] - max, term(values[at] - max), (sum, error + gamma(n) * (sum + error) + n as f64 * TINY))
+}
+
+/// Computes elements of x - max and of what the row shares; each row is summed once.
+fn twin(
+    op: &dyn Op,
+    dim: usize,
+    input: &HostTensor,
+    select: &Select,
+    element: impl Fn(f64, &Row) -> Value,
+) -> Result<Vec<Expected>> {
+    let shape = op.infer(&[input.layout()])?.swap_remove(0).shape;
+    let (inner, len) = (count(&shape[dim + 1..]), shape[dim]);
+    let mut rows: HashMap<usize, Row> = HashMap::new();
+    Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        let first = flat - flat / inner % len * inner;
+        let values = || (0..len).map(|i| input.at(first + i * inner)).collect::<Vec<_>>();
+        let row = rows.entry(first).or_insert_with(|| Row::of(&values()));
+        element(input.at(flat) - row.max, row)
+    })])
 }
 
 impl super::Twin for Softmax {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let shape = self.infer(&[inputs[0].layout()])?.swap_remove(0).shape;
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
-            let (values, at) = line(&inputs[0], self.dim, flat);
-            let (_, (e, e_error), (sum, sum_error)) = parts(&values, at);
-            let value = e / sum;
+        twin(self, self.dim, &inputs[0], select, |d, row| {
+            let (e, error) = term(d);
+            let value = e / row.sum;
             // The largest quotient that the errors allow, with a division of 2.5 ulp.
-            let high = (e + e_error) / (sum - sum_error) * (1.0 + 2.5 * ULP) + TINY;
+            let high = (e + error) / (row.sum - row.error) * (1.0 + 2.5 * ULP) + TINY;
             Value::within(value, high - value)
-        })])
+        })
     }
 }
 
 impl super::Twin for LogSoftmax {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let shape = self.infer(&[inputs[0].layout()])?.swap_remove(0).shape;
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
-            let (values, at) = line(&inputs[0], self.dim, flat);
-            let (d, _, (sum, sum_error)) = parts(&values, at);
-            let log = sum.ln();
+        twin(self, self.dim, &inputs[0], select, |d, row| {
+            let log = row.sum.ln();
             let value = d - log;
             // The sum's error through the logarithm, then the logarithm's own: 2^-21 within [0.5, 2], 3 ulp outside.
-            let shift = -(-sum_error / sum).ln_1p();
+            let shift = -(-row.error / row.sum).ln_1p();
             let log_error = shift + (3.0 * ULP * (log.abs() + shift)).max(2f64.powi(-21));
             // The two operands' errors, then the rounding of their difference.
             let before = if d.is_finite() { U * d.abs() + log_error } else { 0.0 };
             let own = if value.is_finite() { U * value.abs() + TINY } else { 0.0 };
             Value::within(value, before * (1.0 + U) + own)
-        })])
+        })
     }
 }
