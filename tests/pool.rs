@@ -105,6 +105,15 @@ fn bad_input_is_refused_by_name() {
     );
     assert_eq!(refuse(base, &Layout::new(&[1, 2, 6, 6], DType::U8)), "max_pool2d: x is u8, f32 wanted");
     assert_eq!(refuse(base, &Layout::new(&[1, 2, 0, 6], DType::F32)), "max_pool2d: x [1, 2, 0, 6] has empty planes");
+    // What is absurd is refused as soon as it is seen, not after a look at each of its 2^59 windows.
+    let padding = [1 << 60, 0, 0, 0];
+    assert_eq!(
+        refuse(MaxPool2d { kernel: [1 << 59, 1], dilation: [2, 1], padding, ..base }, &x),
+        "max_pool2d: needs u32 index = 1152921504606846982, the device has 4294967295; \
+         use smaller planes, padding or dilation"
+    );
+    let apart = MaxPool2d { kernel: [1, 1], dilation: [usize::MAX; 2], ..base };
+    assert_eq!(apart.infer(std::slice::from_ref(&x)).unwrap()[0].shape, [1, 2, 3, 3]);
     let average = AvgPool2d { divisor_override: Some(0), ..Default::default() };
     assert_eq!(
         average.infer(&[x]).unwrap_err().to_string(),

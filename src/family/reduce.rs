@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -195,15 +195,6 @@ fn dispatch(
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
     let p = pieces.problem;
-    if variant.lanes > profile.limits.max_compute_invocations_per_workgroup {
-        return Err(Error::Limit {
-            op: operands.op.into(),
-            limit: "max_compute_invocations_per_workgroup",
-            needed: variant.lanes.into(),
-            available: profile.limits.max_compute_invocations_per_workgroup.into(),
-            hint: "the serial body needs fewer",
-        });
-    }
     let spreads = p.task.spreads();
     let body = match (spreads, variant.together) {
         (false, false) => SERIAL,
@@ -213,6 +204,13 @@ fn dispatch(
     };
     let mut assembly = Assembly::new(operands.op, body, operands.arena());
     assembly.common(GRID).common(COMBINE);
+    if variant.together {
+        // A value and an index for each invocation, for softmax a sum too.
+        assembly.workgroup_array(8 * variant.lanes);
+        if spreads {
+            assembly.workgroup_array(4 * variant.lanes);
+        }
+    }
     let elem = p.dtype.wgsl().unwrap_or("f32");
     let out = p.out.wgsl().unwrap_or("f32");
     assembly.constant("", "WG_X", Value::U32(variant.lanes)).constant("", "WG_Y", Value::U32(1));

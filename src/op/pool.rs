@@ -137,6 +137,17 @@ impl Strided {
             let detail = format!("a window of {reach} (dilated) does not fit into {padded} (padded)");
             return Err(Error::Shape { op: self.op, detail });
         }
+        if padded > u32::MAX as usize {
+            return Err(Error::Limit {
+                op: self.op.into(),
+                limit: "u32 index",
+                needed: padded as u64,
+                available: u32::MAX.into(),
+                hint: "use smaller planes, padding or dilation",
+            });
+        }
+        // One element alone has no distance: what is larger than the plane is as good as any.
+        let dilation = dilation.min(padded);
         let room = padded - reach;
         let mut out = if self.ceil_mode { room.div_ceil(stride) } else { room / stride } + 1;
         // PyTorch: the last window has to start in the plane or in the padding before it.
@@ -148,8 +159,10 @@ impl Strided {
             let first = start + before.saturating_sub(start).div_ceil(dilation) * dilation;
             first < before + size && first < start + reach
         };
-        // Only windows near the two ends can miss the plane.
-        if !(0..out).all(holds) {
+        // Where the elements of a window lie no further apart than the plane is wide, only the first and the last window
+        // can miss it. Else any that starts before the plane can; in a multiple of the dilation they repeat.
+        let early = if dilation <= size { 1 } else { before.div_ceil(stride).min(dilation).clamp(1, out) };
+        if !(0..early).all(holds) || !holds(out - 1) {
             return refuse("padding", before.max(after), "a window holds padding only");
         }
         Ok(out)
