@@ -88,6 +88,8 @@ pub struct Dispatch {
     pub params: Vec<Param>,
     /// Workgroups in x, y and z, folded below the device's limit.
     pub grid: [u32; 3],
+    /// Bytes of workgroup memory that a workgroup takes.
+    pub workgroup_memory: u32,
     /// What it costs.
     pub work: Work,
 }
@@ -214,12 +216,32 @@ pub(crate) fn too_many_trips(op: &'static str, trips: usize) -> Error {
     }
 }
 
+/// The most dispatches that a plan may hold. At the work budget of 0.2 s each they run for an hour at the class's lowest
+/// plausible rate, and take some 30 MB on the host; without a bound, absurd sizes would plan until memory runs out.
+pub(crate) const MAX_DISPATCHES: usize = 1 << 14;
+
+/// Refuses a count of dispatches, or of pieces on the way there, above [`MAX_DISPATCHES`].
+pub(crate) fn expect_dispatches(op: &str, count: usize) -> Result<()> {
+    if count <= MAX_DISPATCHES {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        op: op.into(),
+        limit: "dispatches of a plan",
+        needed: count as u64,
+        available: MAX_DISPATCHES as u64,
+        hint: "the device's limits or its work budget cut the problem into more pieces than that",
+    })
+}
+
 /// Folds a count of workgroups into a grid whose every side is within the device's limit. Kernels count their workgroups
 /// with `workgroup_index` and stop above `params.workgroups`, so the surplus of the last row does nothing.
 pub(crate) fn fold(op: &'static str, workgroups: u64, profile: &DeviceProfile) -> Result<[u32; 3]> {
     let side = u64::from(profile.limits.max_compute_workgroups_per_dimension);
-    let z = workgroups.div_ceil(side * side).max(1);
-    let y = workgroups.div_ceil(z * side).max(1);
+    // A side of 0 is refused below, as any z is above it.
+    let fill = side.max(1);
+    let z = workgroups.div_ceil(fill * fill).max(1);
+    let y = workgroups.div_ceil(z * fill).max(1);
     let x = workgroups.div_ceil(y * z);
     // The kernels count in 32 bits.
     if z > side || x * y * z > u64::from(u32::MAX) {
@@ -242,6 +264,7 @@ pub(crate) struct Assembly {
     composition: Composition,
     bindings: Vec<Binding>,
     params: Vec<(String, Param)>,
+    memory: u32,
 }
 
 impl Assembly {
@@ -257,7 +280,7 @@ impl Assembly {
             arena,
             unroll: true,
         };
-        Assembly { op, composition, bindings: Vec::new(), params: Vec::new() }
+        Assembly { op, composition, bindings: Vec::new(), params: Vec::new(), memory: 0 }
     }
 
     /// Fills a hook of the body with a fragment.
@@ -308,24 +331,49 @@ impl Assembly {
         self
     }
 
+    /// Tells of an array in the body's workgroup memory.
+    pub fn workgroup_array(&mut self, bytes: u32) -> &mut Self {
+        // As pipelines are checked: each variable on 16 bytes.
+        self.memory += bytes.next_multiple_of(16);
+        self
+    }
+
+    /// Refuses a kernel that the device has no room for.
+    fn expect_room(&self, limits: &wgpu::Limits) -> Result<()> {
+        let number = |name| self.composition.number(name).unwrap_or(1);
+        let (x, y) = (number("WG_X"), number("WG_Y"));
+        for (limit, needed, available) in [
+            (
+                "max_storage_buffers_per_shader_stage",
+                self.bindings.len() as u32,
+                limits.max_storage_buffers_per_shader_stage,
+            ),
+            ("max_compute_workgroup_storage_size", self.memory, limits.max_compute_workgroup_storage_size),
+            ("max_compute_invocations_per_workgroup", x * y, limits.max_compute_invocations_per_workgroup),
+            ("max_compute_workgroup_size_x", x, limits.max_compute_workgroup_size_x),
+            ("max_compute_workgroup_size_y", y, limits.max_compute_workgroup_size_y),
+        ] {
+            if needed > available {
+                return Err(Error::Limit {
+                    op: self.op.into(),
+                    limit,
+                    needed: needed.into(),
+                    available: available.into(),
+                    hint: "no variant needs less",
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The dispatch of so many workgroups.
     pub fn dispatch(mut self, profile: &DeviceProfile, workgroups: u64, work: Work) -> Result<Dispatch> {
-        let buffers = self.bindings.len() as u32;
-        let available = profile.limits.max_storage_buffers_per_shader_stage;
-        if buffers > available {
-            return Err(Error::Limit {
-                op: self.op.into(),
-                limit: "max_storage_buffers_per_shader_stage",
-                needed: buffers.into(),
-                available: available.into(),
-                hint: "no variant binds fewer buffers",
-            });
-        }
+        self.expect_room(&profile.limits)?;
         self.param("", "workgroups", Param::U32(u32::try_from(workgroups).unwrap_or(u32::MAX)));
         let grid = fold(self.op, workgroups, profile)?;
         let fields = self.composition.fields().map_err(|error| self.broken(error.to_string()))?;
         if (fields.len() * 4) as u32 > profile.immediate_bytes() {
-            self.composition.params = ParamSpace::Uniform { binding: buffers };
+            self.composition.params = ParamSpace::Uniform { binding: self.bindings.len() as u32 };
         }
         let mut params = Vec::with_capacity(fields.len());
         for field in &fields {
@@ -346,7 +394,14 @@ impl Assembly {
         if let Some((name, _)) = self.params.iter().find(|(name, _)| !fields.iter().any(|field| field.name == *name)) {
             return Err(self.broken(format!("no file declares params.{name}")));
         }
-        Ok(Dispatch { kernel: Arc::new(self.composition), bindings: self.bindings, params, grid, work })
+        Ok(Dispatch {
+            kernel: Arc::new(self.composition),
+            bindings: self.bindings,
+            params,
+            grid,
+            workgroup_memory: self.memory,
+            work,
+        })
     }
 
     fn broken(&self, detail: String) -> Error {
@@ -377,5 +432,22 @@ impl Composition {
         let rows = self.number("WG_Y")? * self.number("ROWS")?;
         let columns = self.number("WG_X")? * self.number("COLUMNS")?;
         Some((rows as usize, columns as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_fold_below_the_limit() {
+        let mut profile = DeviceProfile::baseline();
+        profile.limits.max_compute_workgroups_per_dimension = 4;
+        for (workgroups, grid) in [(0, [0, 1, 1]), (3, [3, 1, 1]), (5, [3, 2, 1]), (17, [3, 3, 2]), (64, [4, 4, 4])] {
+            assert_eq!(fold("op", workgroups, &profile), Ok(grid));
+        }
+        assert!(matches!(fold("op", 65, &profile), Err(Error::Limit { needed: 65, available: 4, .. })));
+        profile.limits.max_compute_workgroups_per_dimension = 0;
+        assert!(matches!(fold("op", 1, &profile), Err(Error::Limit { needed: 1, available: 0, .. })));
     }
 }

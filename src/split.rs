@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::layout::DType;
-use crate::plan::Slot;
+use crate::plan::{Slot, expect_dispatches};
 use crate::profile::DeviceProfile;
 
 /// A box of a problem's index space: a range for each of its dimensions.
@@ -78,12 +78,16 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
                     .max()
                     .unwrap_or(0)
             };
+            let whole = span.end - span.start;
             // A cut on the grain if there is one, else anywhere: fitting comes before speed.
             let halves = |cut: &Cut| region.halve(cut.dim, cut.grain).or_else(|| region.halve(cut.dim, 1));
-            let shorter = |(low, high): &(Region, Region)| length(low).max(length(high)) < span.end - span.start;
-            // Where no half is shorter, a half of a half may be: a mirrored tensor's middle needs all of it.
-            let parts =
-                (cuts.iter().find_map(|cut| halves(cut).filter(shorter))).or_else(|| cuts.iter().find_map(halves));
+            // A cut that takes a quarter off at least, if there is one: columns of a row-major matrix span hardly less than
+            // all of it, and would be cut to single ones before rows are. Where no half is shorter, a half of a half may be:
+            // a mirrored tensor's middle needs all of it.
+            let parts = [whole / 4 * 3, whole - 1, u64::MAX].into_iter().find_map(|most| {
+                let fits = |(low, high): &(Region, Region)| length(low).max(length(high)) <= most;
+                cuts.iter().find_map(|cut| halves(cut).filter(fits))
+            });
             if parts.is_none() {
                 return Err(Error::Limit {
                     op: format!("{}: {slot}", problem.op()),
@@ -104,6 +108,7 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
         };
         match parts {
             Some((low, high)) => {
+                expect_dispatches(problem.op(), done.len() + open.len() + 2)?;
                 open.push(high);
                 open.push(low);
             }
@@ -113,12 +118,13 @@ pub(crate) fn split(problem: &impl Divisible, whole: Region, profile: &DevicePro
     Ok(done)
 }
 
-/// The smallest range that holds the addresses of an index box, in elements.
+/// The smallest range that holds the addresses of an index box, in elements; of an empty box it is 0..0, since a tensor
+/// without elements has no other place.
 pub(crate) fn reach(parts: impl IntoIterator<Item = (Range<usize>, usize)>) -> Range<u64> {
     let (mut start, mut end) = (0u64, 1u64);
     for (range, stride) in parts {
         if range.is_empty() {
-            return start..start;
+            return 0..0;
         }
         start += range.start as u64 * stride as u64;
         end += (range.end - 1) as u64 * stride as u64;
@@ -172,6 +178,22 @@ mod tests {
             next = piece.0[0].end;
         }
         assert_eq!(next, 101);
+    }
+
+    #[test]
+    fn an_empty_box_lies_at_the_start() {
+        assert_eq!(reach([(2..3, 12), (0..0, 4)]), 0..0);
+        assert_eq!(reach([(2..3, 12), (1..3, 4)]), 28..33);
+    }
+
+    #[test]
+    fn more_pieces_than_a_plan_may_hold_are_refused() {
+        let error = split(&Rows { row_bytes: 1024 }, Region::whole(&[usize::MAX >> 11]), &profile()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "rows: needs dispatches of a plan = 16385, the device has 16384; \
+             the device's limits or its work budget cut the problem into more pieces than that"
+        );
     }
 
     #[test]

@@ -74,6 +74,16 @@ fn translate(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The workgroup memory of a shader, each variable on 16 bytes.
+fn workgroup_memory(text: &str) -> u32 {
+    let module = naga::front::wgsl::parse_str(text).unwrap();
+    let variables = module.global_variables.iter().map(|(_, variable)| variable);
+    variables
+        .filter(|variable| variable.space == naga::AddressSpace::WorkGroup)
+        .map(|variable| module.types[variable.ty].inner.size(module.to_ctx()).next_multiple_of(16))
+        .sum()
+}
+
 #[test]
 fn every_composition_is_valid_on_every_backend() {
     let mut compositions = 0;
@@ -93,6 +103,7 @@ fn every_composition_is_valid_on_every_backend() {
                         for dispatch in &plan.dispatches {
                             let source = dispatch.kernel.compose().unwrap();
                             translate(&source.text).unwrap_or_else(|error| panic!("{plan}\n{error}"));
+                            assert_eq!(workgroup_memory(&source.text), dispatch.workgroup_memory, "{plan}");
                             assert_eq!(source.text.contains("var<immediate>"), immediates, "{plan}");
                             compositions += 1;
                         }

@@ -2,7 +2,7 @@
 
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
-use tilewise::{Activation, DType, Error, Layout, Matmul, Op};
+use tilewise::{Activation, DType, DeviceProfile, Error, Layout, Matmul, Op};
 
 fn integers(random: &mut Random, shape: &[usize]) -> HostTensor {
     HostTensor::new(shape, &random.integers(shape.iter().product())).unwrap()
@@ -112,6 +112,51 @@ fn every_activation() {
             false,
         );
     }
+}
+
+#[test]
+fn a_right_operand_beyond_a_binding_is_cut_along_k() {
+    // 256 MiB each, where 128 fit. Columns of b span as much as all of it: cutting n would not end before single columns.
+    let layout = Layout::new(&[8192, 8192], DType::F32);
+    let profile = DeviceProfile::baseline();
+    let plan = Matmul::default().plan(&profile, &[layout.clone(), layout]).unwrap();
+    let least = plan.work().flops / profile.work_limit();
+    assert!((plan.dispatches.len() as f64) < 4.0 * least, "{} dispatches, {least} at least", plan.dispatches.len());
+}
+
+#[test]
+fn a_smaller_device_gets_a_smaller_variant() {
+    let layout = Layout::new(&[64, 64], DType::F32);
+    let variants = |change: &dyn Fn(&mut DeviceProfile)| -> Vec<String> {
+        let mut profile = DeviceProfile::baseline();
+        change(&mut profile);
+        let plans = Matmul::default().plans(&profile, &[layout.clone(), layout.clone()]).unwrap();
+        plans.into_iter().map(|plan| plan.variant).collect()
+    };
+    let memory = variants(&|profile| profile.limits.max_compute_workgroup_storage_size = 8 << 10);
+    assert_eq!(memory, ["contraction/tiled 32x32x16", "contraction/tiled 16x16x16", "contraction/direct 8x8"]);
+    let lanes = variants(&|profile| profile.limits.max_compute_invocations_per_workgroup = 128);
+    assert_eq!(lanes, ["contraction/direct 8x8"]);
+}
+
+#[test]
+fn sizes_beyond_the_address_space_are_refused() {
+    let refuse = |a: &[usize], b: &[usize]| {
+        let inputs = [Layout::new(a, DType::F32), Layout::new(b, DType::F32)];
+        Matmul::default().plan(&DeviceProfile::baseline(), &inputs).unwrap_err().to_string()
+    };
+    let message = |operand: &str| {
+        format!(
+            "matmul: {operand}: needs address space = {}, the device has {}; split the problem",
+            u64::MAX,
+            isize::MAX
+        )
+    };
+    assert_eq!(refuse(&[usize::MAX, 2], &[2, 3]), message("input 0"));
+    assert_eq!(refuse(&[1 << 40, 1], &[1, 1 << 40]), message("output 0"));
+    // The largest that can be counted passes 64 bits where it is rounded up to a tile.
+    let error = refuse(&[1, 1], &[1, isize::MAX as usize / 4]);
+    assert!(error.contains("dispatches of a plan"), "{error}");
 }
 
 #[test]

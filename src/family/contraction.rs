@@ -7,7 +7,9 @@ use crate::error::Result;
 use crate::family::activation;
 use crate::layout::DType;
 use crate::op::activation::Activation;
-use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
+use crate::plan::{
+    Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, expect_dispatches, too_many_trips,
+};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, bytes, reach, split};
@@ -227,8 +229,10 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
     // a tile leaves lanes idle, so a tile is taken only when the problem fills more than half of its rows and columns.
     // The others follow in the order of their waste, so that every one stands in the list.
     let waste = |variant: &Variant| {
+        // Side by side, and in floats: the product of large sizes, rounded up, passes 64 bits.
+        let side = |size: usize, tile: usize| (size.div_ceil(tile) * tile) as f64 / size.max(1) as f64;
         let (tile_m, tile_n) = variant.tile();
-        (m.next_multiple_of(tile_m) * n.next_multiple_of(tile_n)) as f64 / (m.max(1) * n.max(1)) as f64
+        side(m, tile_m) * side(n, tile_n)
     };
     let mut staged = [tiled(4), tiled(2), tiled(1)];
     // Loads per multiply-add are 1/per_lane for each operand: weigh the waste by them, at a fixed share for the rest.
@@ -262,12 +266,16 @@ pub(crate) fn build(
     }
     let k_dim = problem.batch.len() + 2;
     let mut dispatches = Vec::new();
-    for entry in entries(&sizes, problem.batch.len().saturating_sub(3)) {
+    let outer = problem.batch.len().saturating_sub(3);
+    let parts = problem.batch[..outer].iter().product::<usize>().saturating_mul(problem.k.div_ceil(reach));
+    expect_dispatches(operands.op, parts)?;
+    for entry in entries(&sizes, outer) {
         // With k = 0 there is one part still, which writes the epilogue of an empty sum.
         for start in (0..problem.k.max(1)).step_by(reach) {
             let mut whole = entry.clone();
             whole.0[k_dim] = start..(start + reach).min(problem.k);
             for region in split(&pieces, whole, profile)? {
+                expect_dispatches(operands.op, dispatches.len() + 1)?;
                 dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
             }
         }
@@ -427,6 +435,11 @@ fn dispatch(
         ("STEP", variant.step),
     ] {
         assembly.constant("", name, Value::U32(value));
+    }
+    if variant.body == Body::Tiled {
+        // The two panels, with a value of padding for each k.
+        let (tile_m, tile_n) = (variant.lanes.1 * variant.per_lane.0, variant.lanes.0 * variant.per_lane.1);
+        assembly.workgroup_array(4 * variant.step * (tile_m + 1)).workgroup_array(4 * variant.step * (tile_n + 1));
     }
     assembly.size("", "m", m)?.size("", "n", n)?.size("", "k", k)?;
     let counted = inner(&batch).map(|size| size.max(1));

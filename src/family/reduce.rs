@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -378,20 +378,14 @@ fn dispatch(
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
     let (p, task) = (pieces.problem, pieces.problem.task);
-    let available = profile.limits.max_compute_invocations_per_workgroup;
-    if variant.lanes > available {
-        return Err(Error::Limit {
-            op: operands.op.into(),
-            limit: "max_compute_invocations_per_workgroup",
-            needed: variant.lanes.into(),
-            available: available.into(),
-            hint: "the serial team needs fewer",
-        });
-    }
     let body = if task.spreads() { SOFTMAX } else { REDUCE };
     let mut assembly = Assembly::new(operands.op, body, operands.arena());
     assembly.common(GRID).common(COMBINE).common(GATHER).common(UNRAVEL);
     assembly.fragment("team", if variant.together { WORKGROUP } else { SERIAL });
+    if variant.together {
+        // A value and an index for each invocation.
+        assembly.workgroup_array(8 * variant.lanes);
+    }
     assembly.constant("", "WG_X", Value::U32(variant.lanes)).constant("", "WG_Y", Value::U32(1));
     assembly.constant("", "Elem", Value::Type(p.dtype.wgsl().unwrap_or("f32")));
     for (name, value) in [

@@ -230,7 +230,8 @@ impl WgpuExecutor {
                 0..storage.bytes & !3
             } else {
                 let align = u64::from(limits.min_storage_buffer_offset_alignment);
-                let start = range.start / align * align;
+                // An operand without elements may lie at the very end; a window holds a word still.
+                let start = range.start.min(storage.bytes.saturating_sub(4)) / align * align;
                 start..range.end.next_multiple_of(4).max(start + 4).min(storage.bytes)
             };
             offsets.push(((range.start - window.start) / binding.element) as u32);
