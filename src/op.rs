@@ -12,7 +12,7 @@ pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use crate::error::{Error, Result};
 use crate::layout::{DType, Layout};
@@ -51,6 +51,11 @@ pub trait Op: Debug + Send + Sync {
 
 fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], every: bool) -> Result<Vec<Plan>> {
     let outputs = op.infer(inputs)?;
+    for (what, layouts) in [("input", inputs), ("output", &outputs)] {
+        for (number, layout) in layouts.iter().enumerate() {
+            expect_addressable(op.name(), format_args!("{what} {number}"), layout)?;
+        }
+    }
     let operands = Operands { op: op.name(), inputs, outputs: &outputs };
     if outputs.iter().all(Layout::is_empty) {
         return Ok(vec![Plan {
@@ -68,6 +73,22 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     let plans = op.problem(inputs, &outputs)?.plans(&operands, profile, every)?;
     log::debug!("{}", plans[0].to_string().trim_end());
     Ok(plans)
+}
+
+/// Refuses a shape whose strides in bytes overflow, even if a 0 makes it empty: past this, lowering multiplies unchecked.
+fn expect_addressable(op: &'static str, operand: fmt::Arguments<'_>, layout: &Layout) -> Result<()> {
+    let size = layout.dtype.size();
+    let bytes = layout.shape.iter().fold(size, |bytes, &size| bytes.saturating_mul(size.max(1) as u64));
+    if bytes <= isize::MAX as u64 {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        op: format!("{op}: {operand}"),
+        limit: "address space",
+        needed: bytes,
+        available: isize::MAX as u64,
+        hint: "split the problem",
+    })
 }
 
 /// Refuses a number of inputs outside of a range.

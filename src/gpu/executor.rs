@@ -329,10 +329,10 @@ impl WgpuExecutor {
         let held = std::mem::take(&mut recorder.held);
         recorder.flops = 0.0;
         recorder.dispatches = 0;
+        self.memory.health.check()?;
         if commands.is_empty() {
             return Ok(());
         }
-        self.memory.health.check()?;
         let device = &self.memory.device;
         let queries = match recorder.timing {
             Some(_) => Queries::new(
@@ -492,7 +492,8 @@ impl WgpuExecutor {
     /// Blocks until everything submitted is done.
     pub fn wait(&self) -> Result<()> {
         match self.memory.device.poll(wgpu::PollType::wait_indefinitely()) {
-            Ok(_) => Ok(()),
+            // A device that is lost has nothing left to wait for.
+            Ok(_) => self.memory.health.check(),
             Err(error) => Err(self.memory.health.diagnose("wait for the device", &error)),
         }
     }
@@ -534,6 +535,7 @@ impl WgpuExecutor {
 
     /// Builds the pipelines of a plan ahead of its first run.
     pub fn warm(&self, plan: &Plan) -> Result<()> {
+        self.memory.health.check()?;
         for dispatch in &plan.dispatches {
             self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
         }
