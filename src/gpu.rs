@@ -291,18 +291,16 @@ impl Gpu {
 
     /// Runs a closure and returns, with its value, the GPU time of every dispatch that was submitted meanwhile, also by
     /// other threads. Each dispatch gets a pass of its own. Blocks until the device is done. Where the device has no
-    /// timestamps, the table says `untimed`.
+    /// timestamps, the table says `untimed`. Timings may be nested, and several threads may time at once: each gets all that
+    /// was submitted in its own time, so that a dispatch can be in several tables.
     ///
     /// # Errors
     /// Those of the closure, and [`Error::DeviceLost`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn timed<R>(&self, work: impl FnOnce(&Gpu) -> Result<R>) -> Result<(R, Timings)> {
-        self.wgpu().start_timing()?;
-        let value = work(self);
-        let queries = self.wgpu().stop_timing();
-        let value = value?;
-        let timings = pollster::block_on(self.wgpu().timings(queries?, true))?;
-        Ok((value, timings))
+        let timing = self.wgpu().start_timing()?;
+        let value = work(self)?;
+        Ok((value, pollster::block_on(self.wgpu().stop_timing(timing, true))?))
     }
 
     /// Numbers about the device memory in use.

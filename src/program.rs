@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -12,7 +13,13 @@ use crate::tensor::{AnyTensor, Operand};
 
 /// A value of a program under construction: an input, a constant, or an op's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Value(usize);
+pub struct Value(usize, ProgramId);
+
+/// Tells the values of programs apart: the numbers of two are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ProgramId(u64);
+
+static PROGRAMS: AtomicU64 = AtomicU64::new(0);
 
 /// Where a value lives.
 #[derive(Clone, Debug)]
@@ -38,6 +45,7 @@ struct Step {
 
 /// Builds a [`Program`]: ops are checked and planned as they are added, nothing runs.
 pub struct ProgramBuilder {
+    id: ProgramId,
     gpu: Gpu,
     nodes: Vec<Node>,
     steps: Vec<Step>,
@@ -91,11 +99,12 @@ fn root(nodes: &[Node], value: Value) -> Value {
 impl ProgramBuilder {
     fn add(&mut self, home: Home, layout: Layout) -> Value {
         self.nodes.push(Node { home, layout });
-        Value(self.nodes.len() - 1)
+        Value(self.nodes.len() - 1, self.id)
     }
 
     fn known(&self, value: Value) -> Result<&Node> {
-        self.nodes.get(value.0).ok_or_else(|| broken(format!("value {} belongs to another program", value.0)))
+        let own = self.nodes.get(value.0).filter(|_| value.1 == self.id);
+        own.ok_or_else(|| broken(format!("value {} belongs to another program", value.0)))
     }
 
     /// A value that is given at every run.
@@ -175,7 +184,7 @@ impl ProgramBuilder {
     /// # Errors
     /// [`Error::Program`] without a result, [`Error::OutOfMemory`], [`Error::Limit`], [`Error::DeviceLost`].
     pub fn compile(self) -> Result<Program> {
-        let ProgramBuilder { gpu, nodes, steps, inputs, outputs } = self;
+        let ProgramBuilder { gpu, nodes, steps, inputs, outputs, .. } = self;
         if outputs.is_empty() {
             return Err(broken("it has no result".into()));
         }
@@ -238,6 +247,7 @@ impl Program {
     /// Starts a program for a device.
     pub fn builder(gpu: &Gpu) -> ProgramBuilder {
         ProgramBuilder {
+            id: ProgramId(PROGRAMS.fetch_add(1, Ordering::Relaxed)),
             gpu: gpu.clone(),
             nodes: Vec::new(),
             steps: Vec::new(),

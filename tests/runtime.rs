@@ -1,7 +1,7 @@
-//! The runtime: recording, memory, aliasing, limits, hosts and lost devices.
+//! The runtime: recording, memory, aliasing, limits, hosts. Its errors are in errors.rs, adapters in adapters.rs.
 
 use tilewise::verify::devices;
-use tilewise::{Bindings, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program, Workspace, wgpu};
+use tilewise::{Bindings, DType, DeviceProfile, Error, Gpu, HostDevice, Matmul, Op, Program, Workspace, wgpu};
 
 fn device() -> Option<&'static Gpu> {
     devices().first()
@@ -40,48 +40,6 @@ fn a_thousand_iterations_do_not_grow_the_pool() {
     assert_eq!((after.created, after.peak_bytes), (before.created, before.peak_bytes));
     assert_eq!(after.live_bytes, before.live_bytes);
     assert!(gpu.trim() > 0 && gpu.stats().pooled_bytes == 0);
-}
-
-#[test]
-fn the_memory_limit_is_a_typed_error() {
-    if device().is_none() {
-        return;
-    }
-    let gpu = Gpu::builder().memory_limit(1 << 20).build().unwrap();
-    let half = gpu.empty::<f32>(&[128 << 10]).unwrap();
-    let error = gpu.empty::<f32>(&[200 << 10]).unwrap_err();
-    assert!(matches!(error, Error::OutOfMemory { cap: Some(1048576), in_use: 524288, .. }), "{error}");
-    drop(half);
-    // What the pool holds is given back when it stands in the way.
-    gpu.empty::<f32>(&[200 << 10]).unwrap();
-}
-
-#[test]
-fn a_lost_device_is_an_error_and_a_new_one_works() {
-    if device().is_none() {
-        return;
-    }
-    let gpu = Gpu::new().unwrap();
-    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
-    let b = gpu.matmul(&a, &a).unwrap();
-    gpu.device().destroy();
-    assert!(matches!(gpu.download(&b), Err(Error::DeviceLost { .. })));
-    assert!(matches!(gpu.tensor(&[1], &[1.0f32]), Err(Error::DeviceLost { .. })));
-    assert!(matches!(gpu.matmul(&a, &a), Err(Error::DeviceLost { .. })));
-    let gpu = Gpu::new().unwrap();
-    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
-    assert_eq!(gpu.download(&gpu.matmul(&a, &a).unwrap()).unwrap(), [9.0]);
-}
-
-#[test]
-fn tensors_of_another_device_are_refused() {
-    let Some(gpu) = device() else { return };
-    let other = Gpu::new().unwrap();
-    let a = gpu.tensor(&[1, 1], &[3.0f32]).unwrap();
-    let b = other.tensor(&[1, 1], &[3.0f32]).unwrap();
-    let error = gpu.matmul(&a, &b).unwrap_err();
-    assert_eq!(error.to_string(), "matmul: input 1 lives on another device");
-    assert!(matches!(other.download(&a), Err(Error::OtherDevice { .. })));
 }
 
 #[test]
@@ -159,7 +117,6 @@ fn a_host_encodes_a_plan_into_its_own_pass() {
         device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false });
     queue.write_buffer(&buffer, 4, bytemuck::cast_slice(&[1.0f32, 2.0, 3.0, 4.0]));
     let a = gpu.view::<f32>(&buffer, 1, &[2, 2]).unwrap();
-    assert!(matches!(gpu.view::<f32>(&buffer, 13, &[2, 2]), Err(Error::View { .. })));
     let c = gpu.empty::<f32>(&[2, 2]).unwrap();
     let plan = Matmul::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
     let mut workspace = Workspace::new();
@@ -170,7 +127,7 @@ fn a_host_encodes_a_plan_into_its_own_pass() {
     queue.submit([encoder.finish()]);
     assert_eq!(gpu.download(&c).unwrap(), [7.0, 10.0, 15.0, 22.0]);
     gpu.notify_lost("the host says so");
-    assert_eq!(gpu.submit(), Ok(()));
+    assert_eq!(gpu.submit().unwrap_err().to_string(), "the device is lost: the host says so");
     assert_eq!(gpu.matmul(&a, &a).unwrap_err().to_string(), "the device is lost: the host says so");
 }
 
@@ -217,13 +174,6 @@ fn timing_counts_every_dispatch() {
 }
 
 #[test]
-fn an_adapter_that_matches_nothing() {
-    let error = Gpu::builder().adapter_name("no such adapter").build().unwrap_err();
-    assert!(error.to_string().starts_with("no adapter for the name \"no such adapter\"; found: "), "{error}");
-    assert!(matches!(Gpu::builder().adapter_index(99).build(), Err(Error::NoAdapter { .. })));
-}
-
-#[test]
 fn every_type_comes_back_as_it_went() {
     let Some(gpu) = device() else { return };
     let bytes: Vec<u8> = (0..7).collect();
@@ -235,10 +185,6 @@ fn every_type_comes_back_as_it_went() {
     assert_eq!(gpu.download(&t.slice(1..3).unwrap()).unwrap(), halves[1..]);
     assert_eq!(gpu.download(&gpu.tensor(&[2], &[-1i8, 2]).unwrap()).unwrap(), [-1, 2]);
     assert_eq!(gpu.download(&gpu.tensor::<i32>(&[0], &[]).unwrap()).unwrap(), [0i32; 0]);
-    assert!(matches!(gpu.tensor(&[2], &[1u32]), Err(Error::Length { .. })));
-    assert!(matches!(t.slice(2..9), Err(Error::View { .. })));
-    let _ = Layout::new(&[usize::MAX, 2], DType::F32).bytes();
-    assert!(matches!(gpu.empty::<f32>(&[1 << 40]), Err(Error::Limit { .. })));
 }
 
 #[test]

@@ -59,8 +59,10 @@ enum Wanted {
 
 /// Chooses an adapter and opens a device. Made by [`Gpu::builder`].
 ///
-/// What the builder leaves open, wgpu's variables decide: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`), `WGPU_ADAPTER_NAME`
-/// (part of a name), `WGPU_POWER_PREF` (`low`, `high`).
+/// What the builder leaves open, wgpu's variables decide, where they are set and not empty: `WGPU_BACKEND` (`vulkan`, `metal`,
+/// `dx12`, or several with commas), `WGPU_ADAPTER_NAME` (part of a name), `WGPU_POWER_PREF` (`low`, `high`). The backends hold
+/// for whatever the builder says. A name or a number of the builder wins over the name of the variable, and either name over a
+/// power preference, the builder's over the variable's.
 ///
 /// ```no_run
 /// let gpu = tilewise::Gpu::builder().adapter_name("llvmpipe").memory_limit(1 << 30).build()?;
@@ -119,7 +121,8 @@ impl GpuBuilder {
         self
     }
 
-    /// Features that the device must have. An adapter that lacks one is not chosen.
+    /// Features that the device must have. An adapter that lacks one is not chosen. What is listed here cannot be among
+    /// those [to do without](GpuBuilder::without_features) too: opening fails with [`Error::Option`].
     pub fn required_features(mut self, features: wgpu::Features) -> Self {
         self.required_features = features;
         self
@@ -153,8 +156,18 @@ impl GpuBuilder {
     /// Finds the adapter and opens the device.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] with the adapters that there are, or [`Error::NoDevice`].
+    /// [`Error::NoAdapter`] with the adapters that there are, [`Error::NoDevice`], or [`Error::Option`] for features that
+    /// are required and to be done without.
     pub async fn request(self) -> Result<Gpu> {
+        let both = self.required_features & self.without;
+        if !both.is_empty() {
+            return Err(Error::Option {
+                op: "builder",
+                option: "without_features",
+                value: format!("{both:?}"),
+                requirement: "must not hold what is required",
+            });
+        }
         let adapter = self.choose().await?;
         self.open(&adapter).await
     }
@@ -232,7 +245,12 @@ impl Adapter {
 
 /// wgpu's instance, by wgpu's variables.
 fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // wgpu takes an empty variable for no backend at all.
+    if std::env::var("WGPU_BACKEND").is_ok_and(|names| names.trim().is_empty()) {
+        descriptor.backends = wgpu::Backends::default();
+    }
+    wgpu::Instance::new(descriptor)
 }
 
 /// Every adapter, GPUs before drivers that run on the CPU; wgpu's order otherwise.

@@ -50,8 +50,28 @@ struct Recorder {
     held: Vec<Arc<Storage>>,
     flops: f64,
     dispatches: usize,
-    /// While timing: the queries of what was submitted.
-    timing: Option<Vec<Queries>>,
+    /// The timings under way, nested ones and those of several threads.
+    timings: Vec<Timing>,
+    /// Timings that there have been.
+    started: u64,
+}
+
+/// A timing under way: the queries of what was submitted since it began, and which copy of their results is its own.
+struct Timing {
+    id: u64,
+    queries: Vec<(Arc<Queries>, usize)>,
+}
+
+/// Ends a timing, also where the work that is timed panics: else every dispatch to come would be timed for no one.
+pub(crate) struct TimingGuard<'a> {
+    executor: &'a WgpuExecutor,
+    id: u64,
+}
+
+impl Drop for TimingGuard<'_> {
+    fn drop(&mut self) {
+        lock(&self.executor.recorder).timings.retain(|timing| timing.id != self.id);
+    }
 }
 
 /// Dispatches of one submission at the most: enough to hide the cost of submitting, few enough to keep the GPU fed while
@@ -330,20 +350,20 @@ impl WgpuExecutor {
         let held = std::mem::take(&mut recorder.held);
         recorder.flops = 0.0;
         recorder.dispatches = 0;
+        self.memory.health.check()?;
         if commands.is_empty() {
             return Ok(());
         }
-        self.memory.health.check()?;
         let device = &self.memory.device;
-        let queries = match recorder.timing {
-            Some(_) => Queries::new(
-                &self.memory,
-                commands.iter().filter_map(|command| match command {
-                    Command::Dispatch(step) => Some(step.label.clone()),
-                    Command::Copy { .. } => None,
-                }),
-            )?,
-            None => None,
+        let readers = recorder.timings.len();
+        let queries = if readers > 0 {
+            let labels = commands.iter().filter_map(|command| match command {
+                Command::Dispatch(step) => Some(step.label.clone()),
+                Command::Copy { .. } => None,
+            });
+            Queries::new(&self.memory, labels, readers)?
+        } else {
+            None
         };
         self.memory.health.guard(device, "submit", || {
             let mut encoder =
@@ -379,8 +399,10 @@ impl WgpuExecutor {
             }
             self.memory.queue.submit([encoder.finish()]);
         })?;
-        if let (Some(queries), Some(timing)) = (queries, recorder.timing.as_mut()) {
-            timing.push(queries);
+        if let Some(queries) = queries.map(Arc::new) {
+            for (reader, timing) in recorder.timings.iter_mut().enumerate() {
+                timing.queries.push((queries.clone(), reader));
+            }
         }
         drop(held);
         Ok(())
@@ -493,33 +515,35 @@ impl WgpuExecutor {
     /// Blocks until everything submitted is done.
     pub fn wait(&self) -> Result<()> {
         match self.memory.device.poll(wgpu::PollType::wait_indefinitely()) {
-            Ok(_) => Ok(()),
+            // A device that is lost has nothing left to wait for.
+            Ok(_) => self.memory.health.check(),
             Err(error) => Err(self.memory.health.diagnose("wait for the device", &error)),
         }
     }
 
     /// Starts to time every dispatch.
-    pub fn start_timing(&self) -> Result<()> {
+    pub fn start_timing(&self) -> Result<TimingGuard<'_>> {
         let mut recorder = lock(&self.recorder);
         self.submit_locked(&mut recorder)?;
-        recorder.timing = Some(Vec::new());
-        Ok(())
+        let id = recorder.started;
+        recorder.started += 1;
+        recorder.timings.push(Timing { id, queries: Vec::new() });
+        Ok(TimingGuard { executor: self, id })
     }
 
-    /// Ends timing and returns the queries of what was submitted meanwhile.
-    pub fn stop_timing(&self) -> Result<Vec<Queries>> {
-        let mut recorder = lock(&self.recorder);
-        let outcome = self.submit_locked(&mut recorder);
-        let queries = recorder.timing.take().unwrap_or_default();
-        outcome.map(|()| queries)
-    }
-
-    /// Reads the queries of a timing.
-    pub async fn timings(&self, queries: Vec<Queries>, block: bool) -> Result<Timings> {
+    /// Ends a timing and reads what was measured.
+    pub async fn stop_timing(&self, guard: TimingGuard<'_>, block: bool) -> Result<Timings> {
+        let queries = {
+            let mut recorder = lock(&self.recorder);
+            self.submit_locked(&mut recorder)?;
+            let own = recorder.timings.iter_mut().find(|timing| timing.id == guard.id);
+            own.map(|timing| std::mem::take(&mut timing.queries)).unwrap_or_default()
+        };
+        drop(guard);
         let period = f64::from(self.memory.queue.get_timestamp_period());
         let mut timings = Timings::default();
-        for queries in queries {
-            let ticks = match queries.read_back() {
+        for (queries, reader) in queries {
+            let ticks = match queries.read_back(reader) {
                 Some(buffer) => Some(self.map(buffer, block).await?),
                 None => None,
             };
@@ -535,6 +559,7 @@ impl WgpuExecutor {
 
     /// Builds the pipelines of a plan ahead of its first run.
     pub fn warm(&self, plan: &Plan) -> Result<()> {
+        self.memory.health.check()?;
         for dispatch in &plan.dispatches {
             self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
         }

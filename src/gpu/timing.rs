@@ -125,15 +125,26 @@ impl fmt::Display for Timings {
     }
 }
 
+/// A query set of WebGPU holds 4,096 queries: two for each dispatch.
+const DISPATCHES_OF_A_SET: usize = 2048;
+
 /// The timestamps of one submission, two for each dispatch.
 pub(crate) struct Queries {
     labels: Vec<Label>,
-    /// Query set, buffer that it is resolved into, buffer that is read; none where the device has no timestamps.
-    buffers: Option<(wgpu::QuerySet, wgpu::Buffer, wgpu::Buffer)>,
+    /// None where the device has no timestamps.
+    buffers: Option<Buffers>,
+}
+
+struct Buffers {
+    sets: Vec<wgpu::QuerySet>,
+    resolved: wgpu::Buffer,
+    /// A copy for each timing that is under way: two cannot map the same buffer.
+    copies: Vec<wgpu::Buffer>,
 }
 
 impl Queries {
-    pub fn new(memory: &Memory, labels: impl Iterator<Item = Label>) -> Result<Option<Self>> {
+    /// The queries of these dispatches, to be read by so many timings; none for no dispatch.
+    pub fn new(memory: &Memory, labels: impl Iterator<Item = Label>, readers: usize) -> Result<Option<Self>> {
         let labels: Vec<Label> = labels.collect();
         if labels.is_empty() {
             return Ok(None);
@@ -142,43 +153,52 @@ impl Queries {
         if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(Some(Queries { labels, buffers: None }));
         }
-        let count = 2 * labels.len() as u32;
-        let bytes = u64::from(count) * 8;
         let buffers = memory.health.guard(device, "time", || {
             let buffer = |usage| {
                 device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("tilewise timestamps"),
-                    size: bytes,
+                    size: labels.len() as u64 * 16,
                     usage,
                     mapped_at_creation: false,
                 })
             };
-            (
+            let set = |dispatches: &[Label]| {
                 device.create_query_set(&wgpu::QuerySetDescriptor {
                     label: Some("tilewise"),
                     ty: wgpu::QueryType::Timestamp,
-                    count,
-                }),
-                buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
-                buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
-            )
+                    count: 2 * dispatches.len() as u32,
+                })
+            };
+            Buffers {
+                sets: labels.chunks(DISPATCHES_OF_A_SET).map(set).collect(),
+                resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+                copies: (0..readers)
+                    .map(|_| buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST))
+                    .collect(),
+            }
         })?;
         Ok(Some(Queries { labels, buffers: Some(buffers) }))
     }
 
     /// The timestamps of the n-th dispatch's pass.
-    pub fn writes(&self, n: u32) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
-        self.buffers.as_ref().map(|(query_set, ..)| wgpu::ComputePassTimestampWrites {
-            query_set,
-            beginning_of_pass_write_index: Some(2 * n),
-            end_of_pass_write_index: Some(2 * n + 1),
+    pub fn writes(&self, n: usize) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
+        let at = 2 * (n % DISPATCHES_OF_A_SET) as u32;
+        self.buffers.as_ref().map(|buffers| wgpu::ComputePassTimestampWrites {
+            query_set: &buffers.sets[n / DISPATCHES_OF_A_SET],
+            beginning_of_pass_write_index: Some(at),
+            end_of_pass_write_index: Some(at + 1),
         })
     }
 
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        if let Some((query_set, resolved, read)) = &self.buffers {
-            encoder.resolve_query_set(query_set, 0..query_set.count(), resolved, 0);
-            encoder.copy_buffer_to_buffer(resolved, 0, read, 0, resolved.size());
+        if let Some(Buffers { sets, resolved, copies }) = &self.buffers {
+            for (number, set) in sets.iter().enumerate() {
+                let offset = (number * DISPATCHES_OF_A_SET) as u64 * 16;
+                encoder.resolve_query_set(set, 0..set.count(), resolved, offset);
+            }
+            for copy in copies {
+                encoder.copy_buffer_to_buffer(resolved, 0, copy, 0, resolved.size());
+            }
         }
     }
 
@@ -186,7 +206,8 @@ impl Queries {
         &self.labels
     }
 
-    pub fn read_back(&self) -> Option<&wgpu::Buffer> {
-        self.buffers.as_ref().map(|(.., read)| read)
+    /// The buffer that a reader maps.
+    pub fn read_back(&self, reader: usize) -> Option<&wgpu::Buffer> {
+        self.buffers.as_ref().map(|buffers| &buffers.copies[reader])
     }
 }

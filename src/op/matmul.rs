@@ -14,8 +14,8 @@ use crate::problem::Problem;
 /// and `b` broadcast. A vector `a` of shape `(k)` counts as `(1, k)`, a vector `b` as `(k, 1)`, and the added dimension
 /// is left out of the output again. Every size may be 0; with `k = 0` the product is 0.
 ///
-/// NaN and infinity go by IEEE through products and sums, and a sum that passes the largest f32 on its way is infinite, in
-/// whatever order it is formed. With `alpha = 0` they still make NaN; with `beta = 0` those of `c` are not met. For the
+/// NaN and infinity go by IEEE through products and sums; whether a sum of huge terms of both signs overflows depends on the
+/// order in which it is formed, which is not specified. With `alpha = 0` they still make NaN; with `beta = 0` those of `c` are not met. For the
 /// activation see [`Activation`]. WGSL lets a device ignore all that: [`verify::specials`](crate::verify::specials) tells
 /// what it does.
 ///
