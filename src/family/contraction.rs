@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
@@ -188,6 +188,27 @@ impl Variant {
             Body::Direct => format!("contraction/direct {m}x{n}"),
         }
     }
+
+    /// Refuses what the bodies cannot be: lanes or values of none, panels that the invocations do not share out evenly.
+    fn check(&self, op: &'static str) -> Result<()> {
+        let counts = [self.lanes.0, self.lanes.1, self.per_lane.0, self.per_lane.1, self.step];
+        // Beyond any device's workgroup and any register file, and small enough that products stay in range.
+        let counted = counts.iter().all(|count| (1..=1024).contains(count));
+        let shared = || {
+            let (m, n) = self.tile();
+            let (lanes, step) = ((self.lanes.0 * self.lanes.1) as usize, self.step as usize);
+            (m * step).is_multiple_of(lanes) && (n * step).is_multiple_of(lanes)
+        };
+        if counted && if self.body == Body::Tiled { shared() } else { self.step == 1 } {
+            return Ok(());
+        }
+        Err(Error::Option {
+            op,
+            option: "contractions of the profile",
+            value: format!("{self:?}"),
+            requirement: "counts must be 1 to 1024 and panels a multiple of the lanes; direct bodies stage no step",
+        })
+    }
 }
 
 const fn tiled(per_lane: u32) -> Variant {
@@ -201,6 +222,9 @@ pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_l
 pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
     let Contraction { m, n, k, .. } = *problem;
     let candidate = |variant: Variant, why: String| Candidate { name: variant.name(), variant, why };
+    if !profile.contractions.is_empty() {
+        return profile.contractions.iter().map(|&variant| candidate(variant, "the profile's choice".into())).collect();
+    }
     let mut list = Vec::new();
     if profile.class == Class::Cpu {
         // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
@@ -251,6 +275,7 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
+    variant.check(operands.op)?;
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
@@ -452,8 +477,9 @@ fn dispatch(
     );
     assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
     assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
-    assembly.constant("out", "FIRST", Value::Bool(region.0[k_dim].start == 0));
-    assembly.constant("out", "LAST", Value::Bool(region.0[k_dim].end == problem.k));
+    // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
+    assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
+    assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
     batch_strides(&mut assembly, "out", &problem.out.batch)?;
     let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
     assembly.size("out", "row_stride", problem.out.row)?;
