@@ -14,9 +14,7 @@ use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
-const IM2COL: ShaderFile = shader!("load/im2col.wgsl");
-const COL2IM: ShaderFile = shader!("load/col2im.wgsl");
-const FILTER: ShaderFile = shader!("load/filter.wgsl");
+const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
@@ -70,21 +68,10 @@ pub enum Addressing {
         batch: Vec<usize>,
         /// Stride of the row (of a) or column (of b).
         outer: usize,
-        /// Stride of k.
+        /// Stride of k, or of `k / taps`.
         k: usize,
-    },
-    /// As dense, but k is a pair: `k % taps` at stride 1 and `k / taps` at a stride.
-    Filter {
-        /// Strides of the batch dimensions.
-        batch: Vec<usize>,
-        /// Stride of the row or column.
-        outer: usize,
-        /// Size of the inner part of k.
+        /// Above 1, k is a pair: `k % taps` lies at stride 1. Not 0.
         taps: usize,
-        /// Size of its outer part.
-        channels: usize,
-        /// Stride of its outer part.
-        k: usize,
     },
     /// The windows of a convolution; columns are (image, pixel of the output), k is (channel, tap).
     Windows(Windows),
@@ -93,7 +80,7 @@ pub enum Addressing {
 impl Addressing {
     /// Whether a part of k is an operand like the whole.
     fn cuts_k(&self) -> bool {
-        matches!(self, Addressing::Dense { .. })
+        matches!(self, Addressing::Dense { taps: 1, .. })
     }
 }
 
@@ -281,8 +268,7 @@ pub(crate) fn build(
     sizes.extend([problem.m, problem.n, problem.k]);
     // The loop over k may not run longer than some drivers count; dense operands are cut along k instead.
     let reach = MAX_TRIPS * variant.step as usize;
-    let dense = |operand: &Operand| matches!(operand.addressing, Addressing::Dense { .. });
-    if problem.k > reach && !(dense(&problem.a) && dense(&problem.b)) {
+    if problem.k > reach && !(problem.a.addressing.cuts_k() && problem.b.addressing.cuts_k()) {
         return Err(too_many_trips(operands.op, problem.k.div_ceil(variant.step as usize)));
     }
     let k_dim = problem.batch.len() + 2;
@@ -336,14 +322,11 @@ impl Pieces<'_> {
     fn operand(&self, operand: &Operand, region: &Region, outer_dim: usize) -> Range<u64> {
         let (.., k_dim) = self.dims();
         match &operand.addressing {
-            Addressing::Dense { batch, outer, k } => reach(
-                (region.0.iter().cloned().zip(batch.iter().copied()))
-                    .chain([(region.0[outer_dim].clone(), *outer), (region.0[k_dim].clone(), *k)]),
-            ),
-            Addressing::Filter { batch, outer, taps, channels, k } => {
+            Addressing::Dense { batch, outer, k, taps } => {
+                let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
                     (region.0[outer_dim].clone(), *outer),
-                    (0..*channels, *k),
+                    (part.start / taps..part.end.div_ceil(*taps), *k),
                     (0..*taps, 1),
                 ]))
             }
@@ -510,23 +493,19 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     match &operand.addressing {
-        Addressing::Dense { batch, outer, k } => {
+        Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours: along k where k lies densest.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(k < outer));
+            assembly.constant(hook, "K_FASTEST", Value::Bool(*taps > 1 || k < outer)).constant(
+                hook,
+                "TAPS",
+                word(*taps),
+            );
             batch_strides(assembly, hook, batch)?;
             assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
         }
-        Addressing::Filter { batch, outer, taps, k, .. } => {
-            assembly.fragment(hook, FILTER);
-            // Taps lie side by side.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(true));
-            assembly.constant(hook, "TAPS", word(*taps));
-            batch_strides(assembly, hook, batch)?;
-            assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
-        }
-        Addressing::Windows(windows) => {
-            assembly.fragment(hook, if windows.transposed { COL2IM } else { IM2COL });
+        Addressing::Windows(_) => {
+            assembly.fragment(hook, WINDOWS);
             // Pixels lie side by side.
             assembly.constant(hook, "K_FASTEST", Value::Bool(false));
         }
@@ -534,33 +513,43 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
     Ok(())
 }
 
-/// The constants and parameters of the window loaders; `first` is the first column.
+/// The constants and parameters of the windows' loader; `first` is the first column.
 fn bind_windows(assembly: &mut Assembly, hook: &'static str, windows: &Windows, first: usize) -> Result<()> {
-    let [height, width] = windows.input;
     let pixels = windows.output[0] * windows.output[1];
-    // By k and, where transposed, by the stride the loader divides at every load: constants make that cheap.
-    assembly.constant(hook, "KERNEL_H", word(windows.kernel[0])).constant(hook, "KERNEL_W", word(windows.kernel[1]));
     batch_strides(assembly, hook, &windows.batch)?;
-    assembly.size(hook, "image_stride", windows.image)?.size(hook, "channel_stride", height * width)?;
+    assembly.size(hook, "image_stride", windows.image)?.size(hook, "row_stride", windows.input[1])?;
+    assembly.size(hook, "channel_stride", windows.input[0] * windows.input[1])?;
     assembly.size(hook, "column_first", first % pixels)?.size(hook, "pixels", pixels)?;
     assembly.size(hook, "out_width", windows.output[1])?;
-    assembly.size(hook, "dilation_h", windows.dilation[0])?.size(hook, "dilation_w", windows.dilation[1])?;
-    assembly.size(hook, "top", windows.padding[0])?.size(hook, "left", windows.padding[1])?;
-    let [down, across] = windows.stride;
-    if windows.transposed {
-        assembly.constant(hook, "STRIDE_H", word(down)).constant(hook, "STRIDE_W", word(across));
-        assembly.size(hook, "height", (height - 1) * down + 1)?.size(hook, "width", (width - 1) * across + 1)?;
-        assembly.size(hook, "row_stride", width)?;
-    } else {
-        assembly.size(hook, "height", height)?.size(hook, "width", width)?;
-        assembly.size(hook, "stride_h", down)?.size(hook, "stride_w", across)?;
+    let names = [
+        ("KERNEL_H", "SPREAD_H", "height", "step_h", "tap_h", "origin_h"),
+        ("KERNEL_W", "SPREAD_W", "width", "step_w", "tap_w", "origin_w"),
+    ];
+    for (axis, (kernel, spread, side, step, tap, origin)) in names.into_iter().enumerate() {
+        let (stride, input) = (windows.stride[axis], windows.input[axis]);
+        let (dilation, padding) = (low_word(windows.dilation[axis]), low_word(windows.padding[axis]));
+        // By the kernel's sides and the spread the loader divides at every load: constants make that cheap.
+        assembly.constant(hook, kernel, word(windows.kernel[axis]));
+        if windows.transposed {
+            assembly.constant(hook, spread, word(stride));
+            assembly.size(hook, side, (input - 1) * stride + 1)?.size(hook, step, 1)?;
+            assembly.param(hook, tap, Param::U32(dilation.wrapping_neg())).param(hook, origin, Param::U32(padding));
+        } else {
+            assembly.constant(hook, spread, word(1));
+            assembly.size(hook, side, input)?.size(hook, step, stride)?;
+            assembly.param(hook, tap, Param::U32(dilation)).param(hook, origin, Param::U32(padding.wrapping_neg()));
+        }
     }
     Ok(())
 }
 
-/// A constant that is below 2^32: ops refuse kernels whose side is not, and `size` refuses sums as long.
+/// A number that is below 2^32: ops refuse kernels whose side is not, and `size` refuses sums as long.
+fn low_word(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 fn word(value: usize) -> Value {
-    Value::U32(u32::try_from(value).unwrap_or(u32::MAX))
+    Value::U32(low_word(value))
 }
 
 fn read(input: usize, range: Range<u64>, dtype: DType) -> Binding {

@@ -162,13 +162,13 @@ impl Op for Matmul {
         let a = Operand {
             input: 0,
             dtype: inputs[0].dtype,
-            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[0]), outer, k: inner },
+            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[0]), outer, k: inner, taps: 1 },
         };
         let (outer, inner) = if self.transpose_b && b.len() > 1 { (k, 1) } else { (1, n) };
         let b = Operand {
             input: 1,
             dtype: inputs[1].dtype,
-            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner },
+            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner, taps: 1 },
         };
         let out = Target { dtype: outputs[0].dtype, batch: std::mem::take(&mut merged[2]), row: n, columns: None };
         Ok(Problem::Contraction(Box::new(Contraction {
