@@ -239,7 +239,7 @@ pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<
 #[cfg(not(target_arch = "wasm32"))]
 pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Vec<Report>> {
     let plans = op.plans(gpu.profile(), &guarded_layouts(inputs))?;
-    let twins = op.twin(inputs, &selection(&plans[0]))?;
+    let twins = op.twin(inputs, &selection(op, &plans[0]))?;
     plans.iter().map(|plan| against(gpu, op, plan, inputs, &twins)).collect()
 }
 
@@ -249,7 +249,7 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn plan<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor]) -> Result<Report> {
-    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(plan))?)
+    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(op, plan))?)
 }
 
 /// Verifies a matrix product of tensors that are on the device.
@@ -282,16 +282,12 @@ pub fn guarded_layouts(inputs: &[HostTensor]) -> Vec<Layout> {
 }
 
 /// Which elements of the outputs of a plan are compared: all, or the corners of its tiles and a sample.
-fn selection(plan: &Plan) -> Select {
+fn selection<O: Twin + ?Sized>(op: &O, plan: &Plan) -> Select {
     if plan.work().flops / 2.0 <= SAMPLING_THRESHOLD {
         return Select::All;
     }
-    let shape = &plan.outputs[0].shape;
     let len = plan.outputs[0].len();
-    let (rows, columns) = match shape[..] {
-        [.., rows, columns] => (rows, columns),
-        _ => (1, len),
-    };
+    let (rows, columns) = op.matrix(&plan.outputs[0].shape);
     let (tile_m, tile_n) = plan.dispatches.first().and_then(|dispatch| dispatch.kernel.tile()).unwrap_or((64, 64));
     let corners = |size: usize, tile: usize| -> Vec<usize> {
         (0..size.div_ceil(tile)).flat_map(|t| [t * tile, ((t + 1) * tile).min(size) - 1]).collect()

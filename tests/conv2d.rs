@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_split, check_variants, f32s, floats, integers,
-    pairwise, small_bindings, small_budget,
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
+    check_variants, f32s, floats, integers, pairwise, small_bindings, small_budget,
 };
 use tilewise::reference::Random;
 use tilewise::{Activation, Conv2d, DType, Error, Layout, Op, Padding};
@@ -141,6 +141,23 @@ fn work_is_split_inside_of_images() {
     let op = Conv2d { padding: Padding::all(1), ..Default::default() };
     let inputs = [[3, 2, 9, 23].as_slice(), &[3, 2, 3, 3]].map(|shape| integers(&mut random, shape));
     check_split(&op, &inputs, 3, small_budget(5000));
+}
+
+#[test]
+fn the_projection_sees_what_is_lost() {
+    let op = Conv2d { padding: Padding::all(1), stride: [1, 2], dilation: [2, 1], groups: 2, ..Default::default() };
+    // Outputs of 3 x 5 x 4 pixels in two groups of three channels.
+    let place = |flat: usize| (flat / 120 * 2 + flat % 120 / 60) * 20 + flat % 20;
+    check_projection(&op, &[&[3, 4, 7, 8], &[6, 2, 3, 3], &[6]], place);
+    check_projection(&op, &[&[3, 4, 7, 8], &[6, 2, 3, 3]], place);
+}
+
+#[test]
+fn large_convolutions_are_sampled_and_projected() {
+    check_sampled(
+        &Conv2d { padding: Padding::all(1), ..Default::default() },
+        &[&[2, 64, 56, 56], &[64, 64, 3, 3], &[64]],
+    );
 }
 
 #[test]

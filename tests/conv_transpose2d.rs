@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_split, check_variants, f32s, floats, integers,
-    pairwise, small_bindings, small_budget,
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
+    check_variants, f32s, floats, integers, pairwise, small_bindings, small_budget,
 };
 use tilewise::reference::Random;
 use tilewise::{Activation, ConvTranspose2d, DType, Error, Layout, Op, Padding};
@@ -116,6 +116,21 @@ fn work_is_split_inside_of_images_and_at_bindings() {
     let inputs = [[5, 4, 6, 7].as_slice(), &[4, 3, 3, 3]].map(|shape| integers(&mut random, shape));
     check_split(&op, &inputs, 1, small_budget(5000));
     check_split(&op, &inputs, 1, small_bindings(2000));
+}
+
+#[test]
+fn the_projection_sees_what_is_lost() {
+    let op = ConvTranspose2d { padding: Padding::all(1), stride: [1, 2], groups: 2, ..Default::default() };
+    // Outputs of 3 x 4 x 5 pixels in two groups of three channels.
+    let place = |flat: usize| (flat / 120 * 2 + flat % 120 / 60) * 20 + flat % 20;
+    check_projection(&op, &[&[3, 4, 4, 3], &[4, 3, 3, 3], &[6]], place);
+    check_projection(&op, &[&[3, 4, 4, 3], &[4, 3, 3, 3]], place);
+}
+
+#[test]
+fn large_convolutions_are_sampled_and_projected() {
+    let op = ConvTranspose2d { padding: Padding::all(1), stride: [2, 2], ..Default::default() };
+    check_sampled(&op, &[&[1, 64, 28, 28], &[64, 64, 4, 4], &[64]]);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_variants, f32s, floats, integers, pairwise, passes,
-    with_profile,
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_variants, f32s, floats, integers,
+    pairwise, passes, with_profile,
 };
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
@@ -124,6 +124,15 @@ fn empty_sums_leave_the_epilogue() {
     for (a, b) in [(vec![0, 3, 2], vec![2, 4]), (vec![1, 3, 2], vec![0, 2, 4]), (vec![2, 1, 3, 0], vec![5, 0, 4])] {
         check(&Matmul::default(), &[integers(&mut random, &a), integers(&mut random, &b)], true);
     }
+}
+
+#[test]
+fn the_projection_sees_what_is_lost() {
+    let op = Matmul { alpha: 0.7, beta: -1.3, ..Default::default() };
+    for c in [vec![6], vec![4, 1], vec![2, 4, 6]] {
+        check_projection(&op, &[&[2, 4, 9], &[9, 6], &c], |flat| flat / 6);
+    }
+    check_projection(&Matmul::default(), &[&[2, 4, 9], &[9, 6]], |flat| flat / 6);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the tests of the contraction family share.
 #![allow(dead_code)] // Every test binary compiles this file and uses a part of it.
 
-use tilewise::reference::{HostTensor, Random, Twin};
+use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, Report, devices};
 use tilewise::{ContractionBody, ContractionVariant, DType, DeviceProfile, Gpu, Layout};
 
@@ -121,6 +121,51 @@ pub fn small_budget(flops: u64) -> impl Fn(&mut DeviceProfile) {
     move |profile| {
         profile.floor_flops = 1.0;
         profile.work_budget = std::time::Duration::from_secs(flops);
+    }
+}
+
+/// Asserts that an op's projection passes what its twin expects, and fails for one element a little beyond the bound, for a
+/// NaN and for a lost channel of one image, each in its place. `place(flat)` is the projection's row of an element.
+#[track_caller]
+pub fn check_projection(op: &impl Twin, shapes: &[&[usize]], place: impl Fn(usize) -> usize) {
+    let mut random = Random::new(0xF2);
+    let inputs: Vec<HostTensor> = shapes.iter().map(|shape| floats(&mut random, shape)).collect();
+    let expected = op.twin(&inputs, &Select::All).unwrap().swap_remove(0);
+    let right: Vec<f32> = expected.values.iter().map(|value| value.value as f32).collect();
+    let project = |values: &[f32]| {
+        let projection = op.project(&inputs, &HostTensor::new(&expected.shape, values).unwrap(), 7).unwrap();
+        (projection.worst_fraction, projection.row)
+    };
+    let clean = project(&right).0;
+    assert!(clean > 0.0 && clean < 1.0, "{op:?}: {clean}");
+    let columns = op.matrix(&expected.shape).1;
+    for flat in [0, right.len() / 2 + 1, right.len() - 1] {
+        let with = |change: &dyn Fn(&mut [f32])| {
+            let mut values = right.clone();
+            change(&mut values);
+            project(&values)
+        };
+        // Far off, an element shows where the bound lies; then twice as far and half as far.
+        let (fraction, row) = with(&|values| values[flat] += 1.0);
+        assert_eq!(row, place(flat), "{op:?}");
+        let bound = (1.0 / fraction) as f32;
+        assert!(with(&|values| values[flat] += 2.0 * bound).0 > 1.0, "{op:?}: {bound}");
+        assert!(with(&|values| values[flat] += 0.1 * bound).0 < 1.0, "{op:?}: {bound}");
+        assert_eq!(with(&|values| values[flat] = f32::NAN), (f64::INFINITY, place(flat)), "{op:?}");
+        let first = flat / columns * columns;
+        assert!(with(&|values| values[first..first + columns].fill(0.0)).0 > 1.0, "{op:?}: a lost row");
+    }
+}
+
+/// Verifies an op above the threshold of sampling, with a device's best candidate: sampled and projected.
+#[track_caller]
+pub fn check_sampled(op: &impl Twin, shapes: &[&[usize]]) {
+    let mut random = Random::new(0xF3);
+    let inputs: Vec<HostTensor> = shapes.iter().map(|shape| floats(&mut random, shape)).collect();
+    for gpu in devices() {
+        let report = verify::op(gpu, op, &inputs).unwrap();
+        passes(op, &report, false);
+        assert!(report.sampled && report.projection.is_some_and(|fraction| fraction > 0.0), "{report}");
     }
 }
 
