@@ -68,11 +68,29 @@ fn batches_broadcast() {
         (vec![3, 5, 7], vec![7, 4]),
         (vec![5, 7], vec![2, 3, 7, 4]),
         (vec![2, 1, 5, 7], vec![3, 7, 4]),
-        // Four batch dimensions that do not merge: more than a kernel counts.
+        // Four and six batch dimensions that do not merge: more than a kernel counts.
         (vec![2, 1, 2, 1, 3, 4], vec![1, 3, 1, 2, 4, 5]),
+        (vec![2, 1, 4, 1, 2, 1, 3, 4], vec![1, 3, 1, 2, 1, 3, 4, 2]),
+        // More workgroups than a dimension of a grid holds, with both operands broadcast.
+        (vec![300, 1, 1, 2], vec![1, 300, 2, 1]),
     ] {
         check(&Matmul::default(), &[integers(&mut random, &a), integers(&mut random, &b)], true);
     }
+    // An addend that keeps dimensions from merging which the operands would let.
+    let inputs = [vec![2, 3, 2, 3, 4, 5], vec![5, 6], vec![3, 1, 3, 1, 6]].map(|shape| integers(&mut random, &shape));
+    check(&Matmul::default(), &inputs, true);
+}
+
+#[test]
+fn batches_that_take_too_many_dispatches_are_refused() {
+    let plan = |a: &[usize], b: &[usize]| Matmul::default().plan(&DeviceProfile::baseline(), &[f32s(a), f32s(b)]);
+    // The three largest dimensions are counted in the kernel, wherever they stand.
+    assert_eq!(plan(&[90, 1, 80, 1, 2, 1, 2, 3], &[1, 70, 1, 2, 1, 2, 3, 2]).unwrap().dispatches.len(), 8);
+    let refused = plan(&[100, 1, 100, 1, 100, 1, 2, 3], &[1, 100, 1, 100, 1, 100, 3, 2]);
+    assert!(
+        matches!(refused, Err(Error::Limit { limit: "dispatches of a plan", needed: 1_000_000, .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]

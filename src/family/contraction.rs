@@ -255,6 +255,10 @@ pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<
     list
 }
 
+/// The most batch entries that are taken apart into dispatches of their own. A dispatch is about 5 KiB of plan, and some
+/// microseconds to record: beyond, a plan would fill the host's memory and be slower than any other way.
+const MAX_ENTRIES: usize = 1 << 14;
+
 /// The dispatches of a variant.
 pub(crate) fn build(
     problem: &Contraction,
@@ -271,9 +275,20 @@ pub(crate) fn build(
     if problem.k > reach && !(problem.a.addressing.cuts_k() && problem.b.addressing.cuts_k()) {
         return Err(too_many_trips(operands.op, problem.k.div_ceil(variant.step as usize)));
     }
+    let outer = problem.batch.len().saturating_sub(3);
+    let apart = problem.batch[..outer].iter().fold(1, |product: usize, &size| product.saturating_mul(size));
+    if apart > MAX_ENTRIES {
+        return Err(Error::Limit {
+            op: operands.op.into(),
+            limit: "dispatches of a plan",
+            needed: apart as u64,
+            available: MAX_ENTRIES as u64,
+            hint: "bring batch dimensions together: a kernel counts three that broadcast differently",
+        });
+    }
     let k_dim = problem.batch.len() + 2;
     let mut dispatches = Vec::new();
-    for entry in entries(&sizes, problem.batch.len().saturating_sub(3)) {
+    for entry in entries(&sizes, outer) {
         // With k = 0 there is one part still, which writes the epilogue of an empty sum.
         for start in (0..problem.k.max(1)).step_by(reach) {
             let mut whole = entry.clone();

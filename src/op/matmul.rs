@@ -148,7 +148,16 @@ impl Op for Matmul {
         let out = strides(&full);
         let mut operands = vec![batched(a, m * k), batched(b, k * n), out[..rank].to_vec()];
         operands.extend(addend_strides.iter().map(|strides| strides[..rank].to_vec()));
-        let (batch, mut merged) = merge_dims(&batch, &operands);
+        let (mut batch, mut merged) = merge_dims(&batch, &operands);
+        if batch.len() > 3 {
+            // Kernels count three batch dimensions, the rest is a dispatch an entry: let the largest be the ones counted.
+            let mut order: Vec<usize> = (0..batch.len()).collect();
+            order.sort_by_key(|&dim| batch[dim]);
+            batch = order.iter().map(|&dim| batch[dim]).collect();
+            for strides in &mut merged {
+                *strides = order.iter().map(|&dim| strides[dim]).collect();
+            }
+        }
 
         let addend = addend_strides.zip(merged.get(3).cloned()).map(|(strides, batch)| Addend {
             input: 2,
