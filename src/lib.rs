@@ -40,6 +40,8 @@ mod tensor;
 pub mod verify;
 
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use family::contraction::{Body as ContractionBody, Variant as ContractionVariant};
 pub use gpu::device::{Adapter, GpuBuilder, HostDevice};
 pub use gpu::memory::MemoryStats;
 pub use gpu::timing::{KernelTime, Span, Timings};

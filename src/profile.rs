@@ -71,6 +71,10 @@ pub struct DeviceProfile {
     pub work_budget: Duration,
     /// The rate in FLOP/s by which the work budget becomes a size; [`Class::floor_flops`] unless set.
     pub floor_flops: f64,
+    /// Tuned choices: the candidates for contractions, best first, instead of the family's own; empty for those. Tests set
+    /// small tiles here, whose kernels compile fast.
+    #[doc(hidden)]
+    pub contractions: Vec<crate::family::contraction::Variant>,
 }
 
 impl DeviceProfile {
@@ -95,6 +99,7 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: Duration::from_millis(200),
             floor_flops: class.floor_flops(),
+            contractions: Vec::new(),
         }
     }
 
@@ -118,6 +123,7 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: Duration::from_millis(200),
             floor_flops: Class::Unknown.floor_flops(),
+            contractions: Vec::new(),
         }
     }
 

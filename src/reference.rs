@@ -305,12 +305,22 @@ pub(crate) fn broadcast_index(own: &[usize], shape: &[usize], flat: usize) -> us
 }
 
 /// The result of a check of a whole output by a random projection (Freivalds).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Projection {
     /// The largest error as a fraction of its bound.
     pub worst_fraction: f64,
-    /// The row in which it was found.
+    /// The row in which it was found; of a convolution, the pixel: those of a group of channels follow each other, then
+    /// the groups, then the images.
     pub row: usize,
+}
+
+impl Projection {
+    /// Keeps the worse of two.
+    fn take(&mut self, row: usize, fraction: f64) {
+        if fraction > self.worst_fraction {
+            *self = Projection { worst_fraction: fraction, row };
+        }
+    }
 }
 
 /// An op with a CPU twin.
@@ -320,6 +330,15 @@ pub trait Twin: Op {
     /// # Errors
     /// What the op refuses of these shapes.
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>>;
+
+    /// Rows and columns of the matrices that an output is made of, in order, as tiles lie on them: the last two dimensions
+    /// unless the op knows better.
+    fn matrix(&self, output: &[usize]) -> (usize, usize) {
+        match *output {
+            [.., rows, columns] => (rows, columns),
+            _ => (1, count(output)),
+        }
+    }
 
     /// Checks a whole output in less time than computing it takes, by projecting it onto a random vector of signs; `None`
     /// where the op knows no such check. Source: R. Freivalds, Probabilistic machines can use less running time, 1977.

@@ -253,7 +253,7 @@ pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<
 #[cfg(not(target_arch = "wasm32"))]
 pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Vec<Report>> {
     let plans = op.plans(gpu.profile(), &guarded_layouts(inputs))?;
-    let twins = op.twin(inputs, &selection(&plans[0]))?;
+    let twins = op.twin(inputs, &selection(op, &plans[0]))?;
     plans.iter().map(|plan| against(gpu, op, plan, inputs, &twins)).collect()
 }
 
@@ -263,7 +263,7 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn plan<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor]) -> Result<Report> {
-    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(plan))?)
+    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(op, plan))?)
 }
 
 /// Verifies a matrix product of tensors that are on the device.
@@ -296,16 +296,12 @@ pub fn guarded_layouts(inputs: &[HostTensor]) -> Vec<Layout> {
 }
 
 /// Which elements of the outputs of a plan are compared: all, or the corners of its tiles and a sample.
-fn selection(plan: &Plan) -> Select {
+fn selection<O: Twin + ?Sized>(op: &O, plan: &Plan) -> Select {
     if plan.work().flops / 2.0 <= SAMPLING_THRESHOLD {
         return Select::All;
     }
-    let shape = &plan.outputs[0].shape;
     let len = plan.outputs[0].len();
-    let (rows, columns) = match shape[..] {
-        [.., rows, columns] => (rows, columns),
-        _ => (1, len),
-    };
+    let (rows, columns) = op.matrix(&plan.outputs[0].shape);
     let (tile_m, tile_n) = plan.dispatches.first().and_then(|dispatch| dispatch.kernel.tile()).unwrap_or((64, 64));
     let corners = |size: usize, tile: usize| -> Vec<usize> {
         (0..size.div_ceil(tile)).flat_map(|t| [t * tile, ((t + 1) * tile).min(size) - 1]).collect()
@@ -336,8 +332,7 @@ fn against<O: Twin + ?Sized>(
     let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
     let mut total = Report::default();
     for fill in Fill::ALL {
-        let operands = inputs.iter().map(|input| guarded_input(gpu, input, fill)).collect::<Result<Vec<_>>>()?;
-        let outputs = plan.outputs.iter().map(|layout| guarded_output(gpu, layout)).collect::<Result<Vec<_>>>()?;
+        let (operands, outputs) = guarded(gpu, plan, inputs, fill)?;
         let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
         gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
         for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
@@ -386,23 +381,38 @@ pub fn devices() -> &'static [Gpu] {
     })
 }
 
-/// The tensor between guards of a fill.
+/// A tensor that holds an operand and what guards it, and the operand.
 #[cfg(not(target_arch = "wasm32"))]
-fn guarded_input(gpu: &Gpu, input: &HostTensor, fill: Fill) -> Result<AnyTensor> {
-    let mut words = vec![fill.word(input.dtype()); GUARD];
-    words.extend(bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes()));
-    words.resize(words.len() + GUARD, fill.word(input.dtype()));
-    let arena = AnyTensor::from(gpu.tensor(&[words.len()], &words)?);
-    Ok(AnyTensor::new(arena.storage().clone(), GUARD as u64 * 4, &input.shape, input.dtype()))
-}
+type Zoned = (AnyTensor, AnyTensor);
 
-/// An output between sentinels, with the tensor that holds it and them.
+/// The inputs between guards of a fill, and the outputs between sentinels, each with a tensor that holds it and them. They
+/// share one buffer where the plan is made for that.
 #[cfg(not(target_arch = "wasm32"))]
-fn guarded_output(gpu: &Gpu, layout: &Layout) -> Result<(AnyTensor, AnyTensor)> {
-    let mut words = vec![SENTINEL; GUARD];
-    words.resize(GUARD + layout.len(), UNWRITTEN);
-    words.resize(2 * GUARD + layout.len(), SENTINEL);
-    let arena = AnyTensor::from(gpu.tensor(&[words.len()], &words)?);
-    let output = AnyTensor::new(arena.storage().clone(), GUARD as u64 * 4, &layout.shape, layout.dtype);
-    Ok((arena, output))
+fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
+    let zone = |guard: u32, elements: &[u32]| [&[guard; GUARD], elements, &[guard; GUARD]].concat();
+    let mut zones: Vec<Vec<u32>> = (inputs.iter())
+        .map(|input| zone(fill.word(input.dtype()), &bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes())))
+        .collect();
+    zones.extend(plan.outputs.iter().map(|layout| zone(SENTINEL, &vec![UNWRITTEN; layout.len()])));
+    let upload = |words: &[u32]| Ok(AnyTensor::from(gpu.tensor(&[words.len()], words)?));
+    let shared = if plan.in_arena() { Some(upload(&zones.concat())?) } else { None };
+    let mut start = 0;
+    let mut place = |zone: Vec<u32>, shape: &[usize], dtype: DType| -> Result<Zoned> {
+        let (whole, at) = match &shared {
+            Some(arena) => (arena.clone(), start),
+            None => (upload(&zone)?, 0),
+        };
+        start += zone.len() as u64 * 4;
+        let part = |offset, shape: &[usize], dtype| AnyTensor::new(whole.storage().clone(), offset, shape, dtype);
+        Ok((part(at, &[zone.len()], DType::U32), part(at + GUARD as u64 * 4, shape, dtype)))
+    };
+    let (mut operands, mut outputs) = (Vec::new(), Vec::new());
+    let mut zones = zones.into_iter();
+    for (input, zone) in inputs.iter().zip(&mut zones) {
+        operands.push(place(zone, &input.shape, input.dtype())?.1);
+    }
+    for (layout, zone) in plan.outputs.iter().zip(&mut zones) {
+        outputs.push(place(zone, &layout.shape, layout.dtype)?);
+    }
+    Ok((operands, outputs))
 }

@@ -1,60 +1,67 @@
-//! Convolutions against their twin: every candidate of every device.
+//! Convolutions against their twin: both bodies with small tiles around every edge and over pairs of options, and every
+//! candidate of every device at its full size.
 
-use tilewise::reference::{HostTensor, Random};
-use tilewise::verify::{self, devices};
-use tilewise::{Activation, Conv2d, DType, DeviceProfile, Error, Layout, Op, Padding};
+mod common;
 
-fn integers(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.integers(shape.iter().product())).unwrap()
-}
-
-fn floats(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.floats(shape.iter().product())).unwrap()
-}
-
-/// Verifies every candidate on every device; integers must come out to the bit.
-#[track_caller]
-fn check(op: &Conv2d, inputs: &[HostTensor], exact: bool) {
-    for gpu in devices() {
-        for report in verify::candidates(gpu, op, inputs).unwrap() {
-            report.assert_strict();
-            assert!(!exact || report.exact_mismatches == 0, "{op:?}: {report}");
-        }
-    }
-}
-
-const ASYMMETRIC: Padding = Padding { top: 2, left: 0, bottom: 1, right: 3 };
+use common::{
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
+    check_variants, f32s, floats, integers, pairwise, small_bindings, small_budget,
+};
+use tilewise::reference::Random;
+use tilewise::{Activation, Conv2d, DType, Error, Layout, Op, Padding};
 
 #[test]
 fn integers_are_exact_over_pairs_of_options() {
     let mut random = Random::new(1);
     let kernels = [[1, 1], [3, 3], [5, 5], [1, 4], [2, 3]];
     let strides = [[1, 1], [2, 2], [3, 1], [1, 2]];
-    let paddings = [Padding::default(), Padding::all(1), Padding::symmetric(2, 3), ASYMMETRIC];
+    let paddings = [
+        Padding::default(),
+        Padding::all(1),
+        Padding::symmetric(2, 3),
+        Padding { top: 2, left: 0, bottom: 1, right: 3 },
+    ];
     let dilations = [[1, 1], [2, 2], [1, 3]];
     // Input channels, output channels, groups: one group, two, depthwise, depthwise with two outputs a channel.
     let channels = [(3, 5, 1), (4, 6, 2), (3, 3, 3), (2, 4, 2), (17, 9, 1)];
-    for (i, kernel) in kernels.into_iter().enumerate() {
-        for j in 0..5 {
-            let (c, o, groups) = channels[(i + j) % channels.len()];
-            let op = Conv2d {
-                stride: strides[(i + 3 * j) % strides.len()],
-                padding: paddings[(i / 2 + j) % paddings.len()],
-                dilation: dilations[(i + 2 * j) % dilations.len()],
-                groups,
-                ..Default::default()
-            };
-            let x = integers(&mut random, &[2, c, 10, 14]);
-            let weight = integers(&mut random, &[o, c / groups, kernel[0], kernel[1]]);
-            let bias = integers(&mut random, &[o]);
-            // Kernel and epilogue make a pipeline: few of them keep the test short.
-            if i % 2 == 0 {
-                check(&op, &[x, weight, bias], true);
-            } else {
-                check(&op, &[x, weight], true);
-            }
-        }
+    for row in pairwise(&[5, 4, 4, 3, 5, 2, 2]) {
+        let (kernel, (c, o, groups)) = (kernels[row[0]], channels[row[4]]);
+        let op = Conv2d {
+            stride: strides[row[1]],
+            padding: paddings[row[2]],
+            dilation: dilations[row[3]],
+            groups,
+            ..Default::default()
+        };
+        let inputs = [
+            integers(&mut random, &[2, c, 10, 14]),
+            integers(&mut random, &[o, c / groups, kernel[0], kernel[1]]),
+            integers(&mut random, &[o]),
+        ];
+        // A kernel's sides and its epilogue make a pipeline, so the body is one more choice.
+        check_variants(&op, &inputs[..2 + row[5]], true, &[[TILED, DIRECT][row[6]]]);
     }
+}
+
+#[test]
+fn integers_are_exact_around_every_edge_of_a_tile() {
+    let mut random = Random::new(2);
+    let (rows, columns) = TILED.tile();
+    let sides = [around(rows), around(columns), around(TILED.step as usize)];
+    // A 1x1 kernel that steps over columns: k is the channels, columns are pixels.
+    let op = Conv2d { stride: [1, 2], ..Default::default() };
+    for row in pairwise(&[6, 6, 6]) {
+        let [o, pixels, c] = [0, 1, 2].map(|factor| sides[factor][row[factor]]);
+        let (images, width) = if pixels == 0 { (0, 1) } else { (1, 2 * pixels - 1) };
+        check(&op, &[integers(&mut random, &[images, c, 1, width]), integers(&mut random, &[o, c, 1, 1])], true);
+    }
+}
+
+#[test]
+fn every_candidate_at_full_size() {
+    // Two tiles of 64 either way, the second a rest, and three steps of 16 with a rest.
+    let op = Conv2d { padding: Padding::all(1), stride: [2, 1], ..Default::default() };
+    check_full_size(&op, &[&[2, 5, 9, 11], &[70, 5, 3, 3], &[70]]);
 }
 
 #[test]
@@ -92,29 +99,18 @@ fn a_kernel_may_be_as_large_as_the_image() {
 #[test]
 fn random_data_stays_within_the_bound() {
     let mut random = Random::new(5);
-    let mut worst: f64 = 0.0;
     let op = Conv2d { padding: Padding::all(1), stride: [2, 1], ..Default::default() };
-    let inputs =
-        [floats(&mut random, &[2, 20, 13, 17]), floats(&mut random, &[33, 20, 3, 3]), floats(&mut random, &[33])];
-    for gpu in devices() {
-        for report in verify::candidates(gpu, &op, &inputs).unwrap() {
-            report.assert_strict();
-            worst = worst.max(report.worst.fraction);
-        }
-    }
-    assert!(devices().is_empty() || worst > 0.0, "rounding has to leave a trace somewhere");
+    let inputs = [[2, 20, 13, 17].as_slice(), &[33, 20, 3, 3], &[33]].map(|shape| floats(&mut random, shape));
+    check(&op, &inputs, false);
 }
 
 #[test]
 fn every_activation() {
     let mut random = Random::new(6);
+    let inputs = [[1, 3, 2, 3].as_slice(), &[4, 3, 3, 3], &[4]].map(|shape| floats(&mut random, shape));
     for activation in Activation::ALL {
         let op = Conv2d { activation, padding: Padding::all(1), ..Default::default() };
-        check(
-            &op,
-            &[floats(&mut random, &[1, 3, 2, 3]), floats(&mut random, &[4, 3, 3, 3]), floats(&mut random, &[4])],
-            false,
-        );
+        check_variants(&op, &inputs, false, &[SMALLEST]);
     }
 }
 
@@ -134,46 +130,38 @@ fn zero_sizes() {
 fn pieces_that_fit_small_bindings_give_the_same() {
     let mut random = Random::new(8);
     let op = Conv2d { padding: Padding::all(1), groups: 2, ..Default::default() };
-    let inputs =
-        [integers(&mut random, &[5, 4, 9, 11]), integers(&mut random, &[6, 2, 3, 3]), integers(&mut random, &[6])];
-    for gpu in devices() {
-        let mut profile: DeviceProfile = gpu.profile().clone();
-        // One image of one group is 792 bytes of input.
-        profile.limits.max_storage_buffer_binding_size =
-            1400 + u64::from(profile.limits.min_storage_buffer_offset_alignment);
-        let plans = op.plans(&profile, &verify::guarded_layouts(&inputs)).unwrap();
-        for plan in plans {
-            assert!(plan.dispatches.len() >= 10, "{plan}");
-            for binding in plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-                assert!(binding.range.end - binding.range.start <= 1400, "{binding:?}");
-            }
-            let report = verify::plan(gpu, &op, &plan, &inputs).unwrap();
-            report.assert_strict();
-            assert_eq!(report.exact_mismatches, 0, "{report}");
-        }
-    }
+    let inputs = [[5, 4, 9, 11].as_slice(), &[6, 2, 3, 3], &[6]].map(|shape| integers(&mut random, shape));
+    // One image of one group is 792 bytes of input.
+    check_split(&op, &inputs, 9, small_bindings(1400));
 }
 
 #[test]
 fn work_is_split_inside_of_images() {
     let mut random = Random::new(9);
     let op = Conv2d { padding: Padding::all(1), ..Default::default() };
-    let inputs = [integers(&mut random, &[3, 2, 9, 23]), integers(&mut random, &[3, 2, 3, 3])];
-    for gpu in devices() {
-        let mut profile: DeviceProfile = gpu.profile().clone();
-        profile.floor_flops = 1.0;
-        profile.work_budget = std::time::Duration::from_secs(5000);
-        for plan in op.plans(&profile, &verify::guarded_layouts(&inputs)).unwrap() {
-            let report = verify::plan(gpu, &op, &plan, &inputs).unwrap();
-            report.assert_strict();
-            assert_eq!(report.exact_mismatches, 0, "{report}");
-        }
-    }
+    let inputs = [[3, 2, 9, 23].as_slice(), &[3, 2, 3, 3]].map(|shape| integers(&mut random, shape));
+    check_split(&op, &inputs, 3, small_budget(5000));
+}
+
+#[test]
+fn the_projection_sees_what_is_lost() {
+    let op = Conv2d { padding: Padding::all(1), stride: [1, 2], dilation: [2, 1], groups: 2, ..Default::default() };
+    // Outputs of 3 x 5 x 4 pixels in two groups of three channels.
+    let place = |flat: usize| (flat / 120 * 2 + flat % 120 / 60) * 20 + flat % 20;
+    check_projection(&op, &[&[3, 4, 7, 8], &[6, 2, 3, 3], &[6]], place);
+    check_projection(&op, &[&[3, 4, 7, 8], &[6, 2, 3, 3]], place);
+}
+
+#[test]
+fn large_convolutions_are_sampled_and_projected() {
+    check_sampled(
+        &Conv2d { padding: Padding::all(1), ..Default::default() },
+        &[&[2, 64, 56, 56], &[64, 64, 3, 3], &[64]],
+    );
 }
 
 #[test]
 fn bad_input_is_refused_by_name() {
-    let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
     let fails = |op: Conv2d, inputs: &[Layout]| op.infer(inputs).unwrap_err().to_string();
     let op = Conv2d::default();
     let (x, weight) = (f32s(&[2, 3, 8, 9]), f32s(&[4, 3, 3, 3]));

@@ -1,27 +1,14 @@
-//! Transposed convolutions against their twin: every candidate of every device.
+//! Transposed convolutions against their twin: both bodies with small tiles around every edge and over pairs of options, and
+//! every candidate of every device at its full size.
 
-use tilewise::reference::{HostTensor, Random};
-use tilewise::verify::{self, devices};
-use tilewise::{Activation, ConvTranspose2d, DType, DeviceProfile, Error, Layout, Op, Padding};
+mod common;
 
-fn integers(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.integers(shape.iter().product())).unwrap()
-}
-
-fn floats(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.floats(shape.iter().product())).unwrap()
-}
-
-/// Verifies every candidate on every device; integers must come out to the bit.
-#[track_caller]
-fn check(op: &ConvTranspose2d, inputs: &[HostTensor], exact: bool) {
-    for gpu in devices() {
-        for report in verify::candidates(gpu, op, inputs).unwrap() {
-            report.assert_strict();
-            assert!(!exact || report.exact_mismatches == 0, "{op:?}: {report}");
-        }
-    }
-}
+use common::{
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
+    check_variants, f32s, floats, integers, pairwise, small_bindings, small_budget,
+};
+use tilewise::reference::Random;
+use tilewise::{Activation, ConvTranspose2d, DType, Error, Layout, Op, Padding};
 
 #[test]
 fn integers_are_exact_over_pairs_of_options() {
@@ -32,30 +19,46 @@ fn integers_are_exact_over_pairs_of_options() {
     let dilations = [[1, 1], [2, 2], [1, 3]];
     // Input channels, output channels of a group, groups: one group, two, depthwise, depthwise with two outputs a channel.
     let channels = [(3, 5, 1), (4, 3, 2), (3, 1, 3), (2, 2, 2), (17, 9, 1)];
-    for (i, kernel) in kernels.into_iter().enumerate() {
-        for j in 0..5 {
-            let (c, o, groups) = channels[(i + j) % channels.len()];
-            let (stride, dilation) = (strides[(i + j / 4) % strides.len()], dilations[(i + 2 * j) % dilations.len()]);
-            let output_padding = if j < 2 { [0, 0] } else { [0, 1].map(|axis| stride[axis].max(dilation[axis]) - 1) };
-            let op = ConvTranspose2d {
-                stride,
-                padding: paddings[(i / 2 + j) % paddings.len()],
-                output_padding,
-                dilation,
-                groups,
-                ..Default::default()
-            };
-            let x = integers(&mut random, &[2, c, 5, 7]);
-            let weight = integers(&mut random, &[c, o, kernel[0], kernel[1]]);
-            let bias = integers(&mut random, &[o * groups]);
-            // Kernel and epilogue make a pipeline: few of them keep the test short.
-            if i % 2 == 0 {
-                check(&op, &[x, weight, bias], true);
-            } else {
-                check(&op, &[x, weight], true);
-            }
-        }
+    for row in pairwise(&[5, 4, 3, 3, 5, 2, 2, 2]) {
+        let (kernel, (c, o, groups)) = (kernels[row[0]], channels[row[4]]);
+        let (stride, dilation) = (strides[row[1]], dilations[row[3]]);
+        let op = ConvTranspose2d {
+            stride,
+            padding: paddings[row[2]],
+            output_padding: [0, 1].map(|axis| row[5] * (stride[axis].max(dilation[axis]) - 1)),
+            dilation,
+            groups,
+            ..Default::default()
+        };
+        let inputs = [
+            integers(&mut random, &[2, c, 5, 7]),
+            integers(&mut random, &[c, o, kernel[0], kernel[1]]),
+            integers(&mut random, &[o * groups]),
+        ];
+        // A kernel's sides, the stride and the epilogue make a pipeline, so the body is one more choice.
+        check_variants(&op, &inputs[..2 + row[6]], true, &[[TILED, DIRECT][row[7]]]);
     }
+}
+
+#[test]
+fn integers_are_exact_around_every_edge_of_a_tile() {
+    let mut random = Random::new(2);
+    let (rows, columns) = TILED.tile();
+    let sides = [around(rows), around(columns), around(TILED.step as usize)];
+    // A kernel of one row and two taps, cut to as many pixels as there are inputs: k is twice the channels.
+    let op = ConvTranspose2d { padding: Padding { right: 1, ..Default::default() }, ..Default::default() };
+    for row in pairwise(&[6, 6, 6]) {
+        let [o, pixels, c] = [0, 1, 2].map(|factor| sides[factor][row[factor]]);
+        let (images, width) = if pixels == 0 { (0, 1) } else { (1, pixels) };
+        check(&op, &[integers(&mut random, &[images, c, 1, width]), integers(&mut random, &[c, o, 1, 2])], true);
+    }
+}
+
+#[test]
+fn every_candidate_at_full_size() {
+    // Two tiles of 64 either way, the second a rest, and three steps of 16 with a rest.
+    let op = ConvTranspose2d { padding: Padding::all(1), stride: [2, 1], ..Default::default() };
+    check_full_size(&op, &[&[2, 5, 4, 10], &[5, 70, 3, 3], &[70]]);
 }
 
 #[test]
@@ -79,29 +82,18 @@ fn strides_that_are_never_used_may_be_of_any_size() {
 #[test]
 fn random_data_stays_within_the_bound() {
     let mut random = Random::new(4);
-    let mut worst: f64 = 0.0;
     let op = ConvTranspose2d { padding: Padding::all(1), stride: [2, 1], ..Default::default() };
-    let inputs =
-        [floats(&mut random, &[2, 20, 7, 9]), floats(&mut random, &[20, 33, 3, 3]), floats(&mut random, &[33])];
-    for gpu in devices() {
-        for report in verify::candidates(gpu, &op, &inputs).unwrap() {
-            report.assert_strict();
-            worst = worst.max(report.worst.fraction);
-        }
-    }
-    assert!(devices().is_empty() || worst > 0.0, "rounding has to leave a trace somewhere");
+    let inputs = [[2, 20, 7, 9].as_slice(), &[20, 33, 3, 3], &[33]].map(|shape| floats(&mut random, shape));
+    check(&op, &inputs, false);
 }
 
 #[test]
 fn every_activation() {
     let mut random = Random::new(5);
+    let inputs = [[1, 3, 4, 3].as_slice(), &[3, 4, 3, 3], &[4]].map(|shape| floats(&mut random, shape));
     for activation in Activation::ALL {
         let op = ConvTranspose2d { activation, stride: [2, 2], ..Default::default() };
-        check(
-            &op,
-            &[floats(&mut random, &[1, 3, 4, 3]), floats(&mut random, &[3, 4, 3, 3]), floats(&mut random, &[4])],
-            false,
-        );
+        check_variants(&op, &inputs, false, &[SMALLEST]);
     }
 }
 
@@ -121,26 +113,28 @@ fn zero_sizes() {
 fn work_is_split_inside_of_images_and_at_bindings() {
     let mut random = Random::new(7);
     let op = ConvTranspose2d { padding: Padding::all(1), stride: [2, 2], groups: 2, ..Default::default() };
-    let inputs = [integers(&mut random, &[5, 4, 6, 7]), integers(&mut random, &[4, 3, 3, 3])];
-    for gpu in devices() {
-        let mut slow: DeviceProfile = gpu.profile().clone();
-        slow.floor_flops = 1.0;
-        slow.work_budget = std::time::Duration::from_secs(5000);
-        let mut small: DeviceProfile = gpu.profile().clone();
-        small.limits.max_storage_buffer_binding_size =
-            2000 + u64::from(small.limits.min_storage_buffer_offset_alignment);
-        for plan in [slow, small].iter().flat_map(|p| op.plans(p, &verify::guarded_layouts(&inputs)).unwrap()) {
-            assert!(plan.dispatches.len() > 1, "{plan}");
-            let report = verify::plan(gpu, &op, &plan, &inputs).unwrap();
-            report.assert_strict();
-            assert_eq!(report.exact_mismatches, 0, "{report}");
-        }
-    }
+    let inputs = [[5, 4, 6, 7].as_slice(), &[4, 3, 3, 3]].map(|shape| integers(&mut random, shape));
+    check_split(&op, &inputs, 1, small_budget(5000));
+    check_split(&op, &inputs, 1, small_bindings(2000));
+}
+
+#[test]
+fn the_projection_sees_what_is_lost() {
+    let op = ConvTranspose2d { padding: Padding::all(1), stride: [1, 2], groups: 2, ..Default::default() };
+    // Outputs of 3 x 4 x 5 pixels in two groups of three channels.
+    let place = |flat: usize| (flat / 120 * 2 + flat % 120 / 60) * 20 + flat % 20;
+    check_projection(&op, &[&[3, 4, 4, 3], &[4, 3, 3, 3], &[6]], place);
+    check_projection(&op, &[&[3, 4, 4, 3], &[4, 3, 3, 3]], place);
+}
+
+#[test]
+fn large_convolutions_are_sampled_and_projected() {
+    let op = ConvTranspose2d { padding: Padding::all(1), stride: [2, 2], ..Default::default() };
+    check_sampled(&op, &[&[1, 64, 28, 28], &[64, 64, 4, 4], &[64]]);
 }
 
 #[test]
 fn bad_input_is_refused_by_name() {
-    let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
     let fails = |op: ConvTranspose2d, inputs: &[Layout]| op.infer(inputs).unwrap_err().to_string();
     let op = ConvTranspose2d::default();
     let (x, weight) = (f32s(&[2, 3, 4, 5]), f32s(&[3, 4, 3, 3]));

@@ -1,54 +1,50 @@
-//! Matrix products against their twin: every candidate of every device, around the edges of every tile.
+//! Matrix products against their twin: both bodies with small tiles around every edge, and every candidate of every device
+//! at its full size.
 
+mod common;
+
+use common::{
+    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_variants, f32s, floats, integers,
+    pairwise, passes, with_profile,
+};
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
-use tilewise::{Activation, DType, DeviceProfile, Error, Layout, Matmul, Op};
-
-fn integers(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.integers(shape.iter().product())).unwrap()
-}
-
-fn floats(random: &mut Random, shape: &[usize]) -> HostTensor {
-    HostTensor::new(shape, &random.floats(shape.iter().product())).unwrap()
-}
-
-/// Verifies every candidate on every device; integers must come out to the bit.
-#[track_caller]
-fn check(op: &Matmul, inputs: &[HostTensor], exact: bool) {
-    for gpu in devices() {
-        for report in verify::candidates(gpu, op, inputs).unwrap() {
-            report.assert_strict();
-            assert!(!exact || report.exact_mismatches == 0, "{report}");
-        }
-    }
-}
+use tilewise::{Activation, ContractionVariant, DType, DeviceProfile, Error, Layout, Matmul, Op};
 
 #[test]
-fn integers_are_exact_around_every_tile() {
+fn integers_are_exact_around_every_edge_of_a_tile() {
     let mut random = Random::new(1);
-    // Around 8, 16, 32 and 64, the tiles' sides, pairwise over m, n and k.
-    let sizes = [1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 131];
-    for (i, &m) in sizes.iter().enumerate() {
-        let n = sizes[(i * 5 + 3) % sizes.len()];
-        let k = sizes[(i * 7 + 1) % sizes.len()];
+    let (rows, columns) = TILED.tile();
+    let sides = [around(rows), around(columns), around(TILED.step as usize)];
+    for row in pairwise(&[6, 6, 6]) {
+        let [m, n, k] = [0, 1, 2].map(|factor| sides[factor][row[factor]]);
         check(&Matmul::default(), &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n])], true);
     }
 }
 
 #[test]
-fn random_data_stays_within_the_bound() {
+fn every_candidate_at_full_size() {
+    // Two tiles of 64 either way, the second a rest, and two steps of 16 with a rest.
+    check_full_size(&Matmul::default(), &[&[70, 35], &[35, 66]]);
+}
+
+#[test]
+fn the_choice_for_narrow_products() {
     let mut random = Random::new(2);
-    let mut worst: f64 = 0.0;
-    for (m, n, k) in [(5, 70, 300), (66, 34, 129), (130, 130, 1000)] {
-        let inputs = [floats(&mut random, &[m, k]), floats(&mut random, &[k, n])];
+    for (m, n) in [(1, 1), (1, 9), (1, 70), (3, 20), (9, 5), (70, 1)] {
+        let inputs = [integers(&mut random, &[m, 19]), integers(&mut random, &[19, n])];
         for gpu in devices() {
-            for report in verify::candidates(gpu, &Matmul::default(), &inputs).unwrap() {
-                report.assert_strict();
-                worst = worst.max(report.worst.fraction);
-            }
+            passes(&Matmul::default(), &verify::op(gpu, &Matmul::default(), &inputs).unwrap(), true);
         }
     }
-    assert!(devices().is_empty() || worst > 0.0, "rounding has to leave a trace somewhere");
+}
+
+#[test]
+fn random_data_stays_within_the_bound() {
+    let mut random = Random::new(3);
+    for (m, n, k) in [(5, 70, 300), (30, 20, 1000)] {
+        check(&Matmul::default(), &[floats(&mut random, &[m, k]), floats(&mut random, &[k, n])], false);
+    }
 }
 
 #[test]
@@ -72,11 +68,29 @@ fn batches_broadcast() {
         (vec![3, 5, 7], vec![7, 4]),
         (vec![5, 7], vec![2, 3, 7, 4]),
         (vec![2, 1, 5, 7], vec![3, 7, 4]),
-        // Four batch dimensions that do not merge: more than a kernel counts.
+        // Four and six batch dimensions that do not merge: more than a kernel counts.
         (vec![2, 1, 2, 1, 3, 4], vec![1, 3, 1, 2, 4, 5]),
+        (vec![2, 1, 4, 1, 2, 1, 3, 4], vec![1, 3, 1, 2, 1, 3, 4, 2]),
+        // More workgroups than a dimension of a grid holds, with both operands broadcast.
+        (vec![300, 1, 1, 2], vec![1, 300, 2, 1]),
     ] {
         check(&Matmul::default(), &[integers(&mut random, &a), integers(&mut random, &b)], true);
     }
+    // An addend that keeps dimensions from merging which the operands would let.
+    let inputs = [vec![2, 3, 2, 3, 4, 5], vec![5, 6], vec![3, 1, 3, 1, 6]].map(|shape| integers(&mut random, &shape));
+    check(&Matmul::default(), &inputs, true);
+}
+
+#[test]
+fn batches_that_take_too_many_dispatches_are_refused() {
+    let plan = |a: &[usize], b: &[usize]| Matmul::default().plan(&DeviceProfile::baseline(), &[f32s(a), f32s(b)]);
+    // The three largest dimensions are counted in the kernel, wherever they stand.
+    assert_eq!(plan(&[90, 1, 80, 1, 2, 1, 2, 3], &[1, 70, 1, 2, 1, 2, 3, 2]).unwrap().dispatches.len(), 8);
+    let refused = plan(&[100, 1, 100, 1, 100, 1, 2, 3], &[1, 100, 1, 100, 1, 100, 3, 2]);
+    assert!(
+        matches!(refused, Err(Error::Limit { limit: "dispatches of a plan", needed: 1_000_000, .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -104,13 +118,10 @@ fn addends_and_factors() {
 #[test]
 fn every_activation() {
     let mut random = Random::new(7);
+    let inputs = [floats(&mut random, &[40, 21]), floats(&mut random, &[21, 36]), floats(&mut random, &[36])];
     for activation in Activation::ALL {
         let op = Matmul { activation, alpha: 3.0, ..Default::default() };
-        check(
-            &op,
-            &[floats(&mut random, &[40, 21]), floats(&mut random, &[21, 36]), floats(&mut random, &[36])],
-            false,
-        );
+        check_variants(&op, &inputs, false, &[SMALLEST]);
     }
 }
 
@@ -160,22 +171,35 @@ fn sizes_beyond_the_address_space_are_refused() {
 }
 
 #[test]
-fn zero_sizes() {
+fn empty_sums_leave_the_epilogue() {
     let mut random = Random::new(8);
     for (m, n, k) in [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)] {
-        check(&Matmul::default(), &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n])], true);
-        let op = Matmul { activation: Activation::Sigmoid, ..Default::default() };
-        check(
-            &op,
-            &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n]), integers(&mut random, &[n])],
-            false,
-        );
+        for c in [vec![n], vec![1], vec![m, 1], vec![m, n]] {
+            let op = Matmul { activation: Activation::Relu, alpha: f32::MAX, beta: 2.0, ..Default::default() };
+            let inputs = [integers(&mut random, &[m, k]), integers(&mut random, &[k, n]), integers(&mut random, &c)];
+            check(&Matmul { alpha: 1.0, ..op }, &inputs, true);
+            if k == 0 {
+                check(&op, &inputs, true);
+            }
+        }
+    }
+    // Batches of nothing.
+    for (a, b) in [(vec![0, 3, 2], vec![2, 4]), (vec![1, 3, 2], vec![0, 2, 4]), (vec![2, 1, 3, 0], vec![5, 0, 4])] {
+        check(&Matmul::default(), &[integers(&mut random, &a), integers(&mut random, &b)], true);
     }
 }
 
 #[test]
+fn the_projection_sees_what_is_lost() {
+    let op = Matmul { alpha: 0.7, beta: -1.3, ..Default::default() };
+    for c in [vec![6], vec![4, 1], vec![2, 4, 6]] {
+        check_projection(&op, &[&[2, 4, 9], &[9, 6], &c], |flat| flat / 6);
+    }
+    check_projection(&Matmul::default(), &[&[2, 4, 9], &[9, 6]], |flat| flat / 6);
+}
+
+#[test]
 fn bad_input_is_refused_by_name() {
-    let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
     let infer = |inputs: &[Layout]| Matmul::default().infer(inputs).unwrap_err().to_string();
     assert_eq!(infer(&[f32s(&[2, 3]), f32s(&[4, 5])]), "matmul: inner dimensions of a [2, 3] and b [4, 5] differ");
     assert_eq!(
@@ -191,10 +215,36 @@ fn bad_input_is_refused_by_name() {
 
 #[test]
 fn sums_longer_than_drivers_count_trips() {
-    // Mesa 22.3's software driver silently ends a shader's loops after 65,535 trips together.
-    for k in [65_530, 70_000, 140_001] {
-        let a = HostTensor::new(&[3, k], &vec![1.0f32; 3 * k]).unwrap();
-        let b = HostTensor::new(&[k], &vec![1.0f32; k]).unwrap();
-        check(&Matmul::default(), &[a, b], true);
+    // Mesa 22.3's software driver silently ends a shader's loops after 65,535 trips together. One body takes a trip for
+    // each value of k, the other one for four: both have to be cut.
+    let ones = |shape: &[usize]| HostTensor::new(shape, &vec![1.0f32; shape.iter().product()]).unwrap();
+    let op = Matmul { activation: Activation::Relu, ..Default::default() };
+    for (k, variants) in [(60_001, vec![TILED, DIRECT]), (140_001, vec![DIRECT]), (240_001, vec![TILED])] {
+        for gpu in devices() {
+            let gpu = with_profile(gpu, |profile| profile.contractions = variants.clone());
+            let inputs = [ones(&[2, k]), ones(&[k])];
+            for plan in op.plans(gpu.profile(), &verify::guarded_layouts(&inputs)).unwrap() {
+                assert!(plan.dispatches.len() > 1 || k < 240_000 && plan.variant.contains("tiled"), "{plan}");
+                passes(&op, &verify::plan(&gpu, &op, &plan, &inputs).unwrap(), true);
+            }
+        }
     }
+    for gpu in devices() {
+        passes(&op, &verify::op(gpu, &op, &[ones(&[3, 70_000]), ones(&[70_000])]).unwrap(), true);
+    }
+}
+
+#[test]
+fn a_profile_may_not_choose_what_no_body_can_be() {
+    let refused = |variant| {
+        let profile = DeviceProfile { contractions: vec![variant], ..DeviceProfile::baseline() };
+        let plan = Matmul::default().plan(&profile, &[f32s(&[2, 3]), f32s(&[3, 2])]);
+        assert!(matches!(plan, Err(Error::Option { op: "matmul", .. })), "{plan:?}");
+    };
+    refused(ContractionVariant { lanes: (0, 4), ..TILED });
+    refused(ContractionVariant { per_lane: (1, 0), ..DIRECT });
+    refused(ContractionVariant { step: 0, ..TILED });
+    refused(ContractionVariant { step: 2, ..DIRECT });
+    refused(ContractionVariant { per_lane: (1, 1), step: 3, ..TILED });
+    refused(ContractionVariant { lanes: (u32::MAX, u32::MAX), ..TILED });
 }

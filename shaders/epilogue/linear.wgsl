@@ -1,6 +1,6 @@
 // The end of a contraction: out = activate(alpha * sum + beta * addend), in this order.
 //
-// Where the planner had to split k over several dispatches, only the LAST applies the epilogue; all but the FIRST add to
+// Where the planner had to split k over several dispatches, only the last applies the epilogue; all but the first add to
 // what is there already.
 struct Params {
     offset: u32,
@@ -11,6 +11,8 @@ struct Params {
     column_first: u32, // with COLUMNS_SPLIT a column is (outer, inner): an image and a pixel in it
     column_inner: u32,
     column_outer_stride: u32,
+    first: u32, // of the parts of k: 1 or 0
+    last: u32,
     alpha: f32,
 }
 
@@ -25,10 +27,10 @@ fn store(batch: vec3<u32>, row: u32, column: u32, sum: f32) {
         at += column;
     }
     var value = sum;
-    if !FIRST {
+    if params.first == 0u {
         value += f32(data[at]);
     }
-    if LAST {
+    if params.last == 1u {
         value = activate(params.alpha * value + addend_load(batch, row, column));
     }
     data[at] = Elem(value);

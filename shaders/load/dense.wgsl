@@ -1,5 +1,8 @@
 // Operand of a contraction that lies in memory as it is: value (batch, outer, k) at a stride for each. Transposed
 // operands swap two strides, broadcast batch dimensions have stride 0.
+//
+// k may be a pair, k % TAPS at stride 1 and k / TAPS at its stride: so are the filters of a transposed convolution read,
+// stored (in, out, r, s). Else TAPS is 1, and the division folds away.
 struct Params {
     offset: u32,
     batch_0: u32,
@@ -23,5 +26,5 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 
 // The value at k, which is in range.
 fn load(state: State, k: u32) -> f32 {
-    return f32(data[state.base + k * params.k_stride]);
+    return f32(data[state.base + k / TAPS * params.k_stride + k % TAPS]);
 }

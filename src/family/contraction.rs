@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::family::activation;
 use crate::layout::DType;
 use crate::op::activation::Activation;
@@ -17,9 +17,7 @@ use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
-const IM2COL: ShaderFile = shader!("load/im2col.wgsl");
-const COL2IM: ShaderFile = shader!("load/col2im.wgsl");
-const FILTER: ShaderFile = shader!("load/filter.wgsl");
+const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
@@ -72,21 +70,10 @@ pub enum Addressing {
         batch: Vec<usize>,
         /// Stride of the row (of a) or column (of b).
         outer: usize,
-        /// Stride of k.
+        /// Stride of k, or of `k / taps`.
         k: usize,
-    },
-    /// As dense, but k is a pair: `k % taps` at stride 1 and `k / taps` at a stride.
-    Filter {
-        /// Strides of the batch dimensions.
-        batch: Vec<usize>,
-        /// Stride of the row or column.
-        outer: usize,
-        /// Size of the inner part of k.
+        /// Above 1, k is a pair: `k % taps` lies at stride 1. Not 0.
         taps: usize,
-        /// Size of its outer part.
-        channels: usize,
-        /// Stride of its outer part.
-        k: usize,
     },
     /// The windows of a convolution; columns are (image, pixel of the output), k is (channel, tap).
     Windows(Windows),
@@ -95,7 +82,7 @@ pub enum Addressing {
 impl Addressing {
     /// Whether a part of k is an operand like the whole.
     fn cuts_k(&self) -> bool {
-        matches!(self, Addressing::Dense { .. })
+        matches!(self, Addressing::Dense { taps: 1, .. })
     }
 }
 
@@ -190,6 +177,27 @@ impl Variant {
             Body::Direct => format!("contraction/direct {m}x{n}"),
         }
     }
+
+    /// Refuses what the bodies cannot be: lanes or values of none, panels that the invocations do not share out evenly.
+    fn check(&self, op: &'static str) -> Result<()> {
+        let counts = [self.lanes.0, self.lanes.1, self.per_lane.0, self.per_lane.1, self.step];
+        // Beyond any device's workgroup and any register file, and small enough that products stay in range.
+        let counted = counts.iter().all(|count| (1..=1024).contains(count));
+        let shared = || {
+            let (m, n) = self.tile();
+            let (lanes, step) = ((self.lanes.0 * self.lanes.1) as usize, self.step as usize);
+            (m * step).is_multiple_of(lanes) && (n * step).is_multiple_of(lanes)
+        };
+        if counted && if self.body == Body::Tiled { shared() } else { self.step == 1 } {
+            return Ok(());
+        }
+        Err(Error::Option {
+            op,
+            option: "contractions of the profile",
+            value: format!("{self:?}"),
+            requirement: "counts must be 1 to 1024 and panels a multiple of the lanes; direct bodies stage no step",
+        })
+    }
 }
 
 const fn tiled(per_lane: u32) -> Variant {
@@ -203,6 +211,9 @@ pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_l
 pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
     let Contraction { m, n, k, .. } = *problem;
     let candidate = |variant: Variant, why: String| Candidate { name: variant.name(), variant, why };
+    if !profile.contractions.is_empty() {
+        return profile.contractions.iter().map(|&variant| candidate(variant, "the profile's choice".into())).collect();
+    }
     let mut list = Vec::new();
     if profile.class == Class::Cpu {
         // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
@@ -255,19 +266,22 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
+    variant.check(operands.op)?;
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
     // The loop over k may not run longer than some drivers count; dense operands are cut along k instead.
     let reach = MAX_TRIPS * variant.step as usize;
-    let dense = |operand: &Operand| matches!(operand.addressing, Addressing::Dense { .. });
-    if problem.k > reach && !(dense(&problem.a) && dense(&problem.b)) {
+    if problem.k > reach && !(problem.a.addressing.cuts_k() && problem.b.addressing.cuts_k()) {
         return Err(too_many_trips(operands.op, problem.k.div_ceil(variant.step as usize)));
     }
+    let outer = problem.batch.len().saturating_sub(3);
     let k_dim = problem.batch.len() + 2;
     let mut dispatches = Vec::new();
-    let outer = problem.batch.len().saturating_sub(3);
-    let parts = problem.batch[..outer].iter().product::<usize>().saturating_mul(problem.k.div_ceil(reach));
+    let parts = problem.batch[..outer]
+        .iter()
+        .fold(1, |product: usize, &size| product.saturating_mul(size))
+        .saturating_mul(problem.k.div_ceil(reach));
     expect_dispatches(operands.op, parts)?;
     for entry in entries(&sizes, outer) {
         // With k = 0 there is one part still, which writes the epilogue of an empty sum.
@@ -319,14 +333,11 @@ impl Pieces<'_> {
     fn operand(&self, operand: &Operand, region: &Region, outer_dim: usize) -> Range<u64> {
         let (.., k_dim) = self.dims();
         match &operand.addressing {
-            Addressing::Dense { batch, outer, k } => reach(
-                (region.0.iter().cloned().zip(batch.iter().copied()))
-                    .chain([(region.0[outer_dim].clone(), *outer), (region.0[k_dim].clone(), *k)]),
-            ),
-            Addressing::Filter { batch, outer, taps, channels, k } => {
+            Addressing::Dense { batch, outer, k, taps } => {
+                let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
                     (region.0[outer_dim].clone(), *outer),
-                    (0..*channels, *k),
+                    (part.start / taps..part.end.div_ceil(*taps), *k),
                     (0..*taps, 1),
                 ]))
             }
@@ -464,8 +475,9 @@ fn dispatch(
     );
     assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
     assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
-    assembly.constant("out", "FIRST", Value::Bool(region.0[k_dim].start == 0));
-    assembly.constant("out", "LAST", Value::Bool(region.0[k_dim].end == problem.k));
+    // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
+    assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
+    assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
     batch_strides(&mut assembly, "out", &problem.out.batch)?;
     let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
     assembly.size("out", "row_stride", problem.out.row)?;
@@ -496,23 +508,19 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     match &operand.addressing {
-        Addressing::Dense { batch, outer, k } => {
+        Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours: along k where k lies densest.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(k < outer));
+            assembly.constant(hook, "K_FASTEST", Value::Bool(*taps > 1 || k < outer)).constant(
+                hook,
+                "TAPS",
+                word(*taps),
+            );
             batch_strides(assembly, hook, batch)?;
             assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
         }
-        Addressing::Filter { batch, outer, taps, k, .. } => {
-            assembly.fragment(hook, FILTER);
-            // Taps lie side by side.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(true));
-            assembly.constant(hook, "TAPS", word(*taps));
-            batch_strides(assembly, hook, batch)?;
-            assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
-        }
-        Addressing::Windows(windows) => {
-            assembly.fragment(hook, if windows.transposed { COL2IM } else { IM2COL });
+        Addressing::Windows(_) => {
+            assembly.fragment(hook, WINDOWS);
             // Pixels lie side by side.
             assembly.constant(hook, "K_FASTEST", Value::Bool(false));
         }
@@ -520,33 +528,43 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
     Ok(())
 }
 
-/// The constants and parameters of the window loaders; `first` is the first column.
+/// The constants and parameters of the windows' loader; `first` is the first column.
 fn bind_windows(assembly: &mut Assembly, hook: &'static str, windows: &Windows, first: usize) -> Result<()> {
-    let [height, width] = windows.input;
     let pixels = windows.output[0] * windows.output[1];
-    // By k and, where transposed, by the stride the loader divides at every load: constants make that cheap.
-    assembly.constant(hook, "KERNEL_H", word(windows.kernel[0])).constant(hook, "KERNEL_W", word(windows.kernel[1]));
     batch_strides(assembly, hook, &windows.batch)?;
-    assembly.size(hook, "image_stride", windows.image)?.size(hook, "channel_stride", height * width)?;
+    assembly.size(hook, "image_stride", windows.image)?.size(hook, "row_stride", windows.input[1])?;
+    assembly.size(hook, "channel_stride", windows.input[0] * windows.input[1])?;
     assembly.size(hook, "column_first", first % pixels)?.size(hook, "pixels", pixels)?;
     assembly.size(hook, "out_width", windows.output[1])?;
-    assembly.size(hook, "dilation_h", windows.dilation[0])?.size(hook, "dilation_w", windows.dilation[1])?;
-    assembly.size(hook, "top", windows.padding[0])?.size(hook, "left", windows.padding[1])?;
-    let [down, across] = windows.stride;
-    if windows.transposed {
-        assembly.constant(hook, "STRIDE_H", word(down)).constant(hook, "STRIDE_W", word(across));
-        assembly.size(hook, "height", (height - 1) * down + 1)?.size(hook, "width", (width - 1) * across + 1)?;
-        assembly.size(hook, "row_stride", width)?;
-    } else {
-        assembly.size(hook, "height", height)?.size(hook, "width", width)?;
-        assembly.size(hook, "stride_h", down)?.size(hook, "stride_w", across)?;
+    let names = [
+        ("KERNEL_H", "SPREAD_H", "height", "step_h", "tap_h", "origin_h"),
+        ("KERNEL_W", "SPREAD_W", "width", "step_w", "tap_w", "origin_w"),
+    ];
+    for (axis, (kernel, spread, side, step, tap, origin)) in names.into_iter().enumerate() {
+        let (stride, input) = (windows.stride[axis], windows.input[axis]);
+        let (dilation, padding) = (low_word(windows.dilation[axis]), low_word(windows.padding[axis]));
+        // By the kernel's sides and the spread the loader divides at every load: constants make that cheap.
+        assembly.constant(hook, kernel, word(windows.kernel[axis]));
+        if windows.transposed {
+            assembly.constant(hook, spread, word(stride));
+            assembly.size(hook, side, (input - 1) * stride + 1)?.size(hook, step, 1)?;
+            assembly.param(hook, tap, Param::U32(dilation.wrapping_neg())).param(hook, origin, Param::U32(padding));
+        } else {
+            assembly.constant(hook, spread, word(1));
+            assembly.size(hook, side, input)?.size(hook, step, stride)?;
+            assembly.param(hook, tap, Param::U32(dilation)).param(hook, origin, Param::U32(padding.wrapping_neg()));
+        }
     }
     Ok(())
 }
 
-/// A constant that is below 2^32: ops refuse kernels whose side is not, and `size` refuses sums as long.
+/// A number that is below 2^32: ops refuse kernels whose side is not, and `size` refuses sums as long.
+fn low_word(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 fn word(value: usize) -> Value {
-    Value::U32(u32::try_from(value).unwrap_or(u32::MAX))
+    Value::U32(low_word(value))
 }
 
 fn read(input: usize, range: Range<u64>, dtype: DType) -> Binding {

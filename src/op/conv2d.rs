@@ -233,7 +233,7 @@ impl Op for Conv2d {
         let [a, b, target, addend] =
             [0, 1, 2, 3].map(|i| if pointwise { vec![per_image[i], per_group[i]] } else { vec![per_group[i]] });
         let b = if pointwise {
-            Addressing::Dense { batch: b, outer: 1, k: pixels_in }
+            Addressing::Dense { batch: b, outer: 1, k: pixels_in, taps: 1 }
         } else {
             Addressing::Windows(Windows {
                 batch: b,
@@ -253,7 +253,11 @@ impl Op for Conv2d {
             m: rows,
             n: if pointwise { pixels } else { images * pixels },
             k,
-            a: Operand { input: 1, dtype: inputs[1].dtype, addressing: Addressing::Dense { batch: a, outer: k, k: 1 } },
+            a: Operand {
+                input: 1,
+                dtype: inputs[1].dtype,
+                addressing: Addressing::Dense { batch: a, outer: k, k: 1, taps: 1 },
+            },
             b: Operand { input: 0, dtype: inputs[0].dtype, addressing: b },
             out: Target {
                 dtype: outputs[0].dtype,

@@ -128,12 +128,11 @@ impl Op for ConvTranspose2d {
         let (images, channels, pixels_in, pixels) = (x[0], x[1], x[2] * x[3], out[2] * out[3]);
         let (rows, summed, taps) = (weight[1], channels / self.groups, weight[2] * weight[3]);
         let batch = vec![summed * rows * taps];
-        let filter = if taps == 1 {
-            Addressing::Dense { batch, outer: 1, k: rows }
-        } else if rows == 1 {
-            Addressing::Dense { batch, outer: taps, k: 1 }
+        // Of one row, or of one tap, a filter's k has a single stride.
+        let filter = if rows == 1 {
+            Addressing::Dense { batch, outer: taps, k: 1, taps: 1 }
         } else {
-            Addressing::Filter { batch, outer: taps, taps, channels: summed, k: rows * taps }
+            Addressing::Dense { batch, outer: taps, k: rows * taps, taps }
         };
         let windows = Windows {
             batch: vec![summed * pixels_in],

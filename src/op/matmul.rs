@@ -152,7 +152,16 @@ impl Op for Matmul {
         let out = strides(&full);
         let mut operands = vec![batched(a, m * k), batched(b, k * n), out[..rank].to_vec()];
         operands.extend(addend_strides.iter().map(|strides| strides[..rank].to_vec()));
-        let (batch, mut merged) = merge_dims(&batch, &operands);
+        let (mut batch, mut merged) = merge_dims(&batch, &operands);
+        if batch.len() > 3 {
+            // Kernels count three batch dimensions, the rest is a dispatch an entry: let the largest be the ones counted.
+            let mut order: Vec<usize> = (0..batch.len()).collect();
+            order.sort_by_key(|&dim| batch[dim]);
+            batch = order.iter().map(|&dim| batch[dim]).collect();
+            for strides in &mut merged {
+                *strides = order.iter().map(|&dim| strides[dim]).collect();
+            }
+        }
 
         let addend = addend_strides.zip(merged.get(3).cloned()).map(|(strides, batch)| Addend {
             input: 2,
@@ -166,13 +175,13 @@ impl Op for Matmul {
         let a = Operand {
             input: 0,
             dtype: inputs[0].dtype,
-            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[0]), outer, k: inner },
+            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[0]), outer, k: inner, taps: 1 },
         };
         let (outer, inner) = if self.transpose_b && b.len() > 1 { (k, 1) } else { (1, n) };
         let b = Operand {
             input: 1,
             dtype: inputs[1].dtype,
-            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner },
+            addressing: Addressing::Dense { batch: std::mem::take(&mut merged[1]), outer, k: inner, taps: 1 },
         };
         let out = Target { dtype: outputs[0].dtype, batch: std::mem::take(&mut merged[2]), row: n, columns: None };
         Ok(Problem::Contraction(Box::new(Contraction {

@@ -89,6 +89,58 @@ pub(super) fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Valu
     product.step(value, 1.0 + U, (adding + flushed) * (1.0 + U) + U * value.abs()).in_f32()
 }
 
+/// One value of a projection: the signed sum of `n` elements, each of them `linear` of a sum of `k` products.
+pub(super) struct Projected {
+    pub n: usize,
+    pub k: usize,
+    /// The signed sum of the products' sums.
+    pub sum: f64,
+    /// Their magnitudes, added up.
+    pub magnitude: f64,
+    pub alpha: f64,
+    /// beta, the signed sum of beta times the addends, and the sum of their magnitudes.
+    pub addend: Option<(f64, f64, f64)>,
+}
+
+impl Projected {
+    /// The error of what was found as a fraction of its bound: the sum of the bounds that `linear` derives for the elements,
+    /// |value| being at most its magnitude, and what this f64 arithmetic loses. Where a sum may leave f32 on the way, nothing
+    /// can be said.
+    pub fn fraction(&self, found: f64) -> f64 {
+        let (n, k, alpha) = (self.n as f64, self.k as f64, self.alpha.abs());
+        let scaled = alpha * self.magnitude;
+        let sums = alpha * ((gamma(self.k) + U) * self.magnitude + n * k * TINY);
+        let scaling = if self.alpha == 1.0 { 0.0 } else { U * scaled + n * TINY };
+        let (expected, all, rounding) = match self.addend {
+            None => (self.alpha * self.sum, scaled, sums + scaling),
+            Some((beta, addend, magnitude)) => {
+                let adding = if beta == 1.0 { 0.0 } else { U * magnitude + n * TINY };
+                let all = scaled + magnitude;
+                (self.alpha * self.sum + addend, all, (1.0 + U) * (sums + scaling + adding) + U * all)
+            }
+        };
+        if !all.is_finite() || all.max(self.magnitude) > f64::from(f32::MAX) {
+            return 0.0;
+        }
+        let error = (found - expected).abs();
+        let bound = rounding + (n + k + 2.0) * f64::EPSILON * all;
+        // A NaN in the output has to be the worst of all.
+        if error == 0.0 {
+            0.0
+        } else if error.is_nan() {
+            f64::INFINITY
+        } else {
+            error / bound
+        }
+    }
+}
+
+/// A random sign for each of `n` elements.
+pub(super) fn signs(n: usize, seed: u64) -> Vec<f64> {
+    let mut random = Random::new(seed);
+    (0..n).map(|_| if random.bits() & 1 == 0 { 1.0 } else { -1.0 }).collect()
+}
+
 impl super::Twin for Matmul {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
@@ -108,14 +160,13 @@ impl super::Twin for Matmul {
 
     /// C x = alpha A (B x) + beta (addend x) for a vector x of random signs, row by row; only without activation.
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
-        let (a, b) = (&inputs[0], &inputs[1]);
-        if self.activation != crate::Activation::None || inputs.len() > 2 || output.is_empty() {
+        let (a, b, c) = (&inputs[0], &inputs[1], inputs.get(2).filter(|_| self.beta != 0.0));
+        if self.activation != crate::Activation::None || output.is_empty() {
             return None;
         }
         let g = Geometry::of(self, &a.shape, &b.shape, &output.shape);
-        let mut random = Random::new(seed);
-        let signs: Vec<f64> = (0..g.n).map(|_| if random.bits() & 1 == 0 { 1.0 } else { -1.0 }).collect();
-        let mut worst = Projection { worst_fraction: 0.0, row: 0 };
+        let (signs, beta) = (signs(g.n, seed), f64::from(self.beta));
+        let mut worst = Projection::default();
         for entry in 0..count(&g.batch) {
             // B x, and the sums of magnitudes for the bound.
             let projected: Vec<(f64, f64)> = (0..g.k)
@@ -127,23 +178,21 @@ impl super::Twin for Matmul {
                 })
                 .collect();
             for i in 0..g.m {
-                let (mut expected, mut magnitude) = (0.0, 0.0);
-                for (k, (sum, absolute)) in projected.iter().enumerate() {
+                let row = entry * g.m + i;
+                let (mut sum, mut magnitude) = (0.0, 0.0);
+                for (k, (signed, absolute)) in projected.iter().enumerate() {
                     let value = a.at(g.a(entry, i, k));
-                    expected += value * sum;
+                    sum += value * signed;
                     magnitude += (value * absolute).abs();
                 }
-                let row = entry * g.m + i;
-                let found: f64 = (0..g.n).map(|j| signs[j] * output.at(row * g.n + j)).sum();
-                let alpha = f64::from(self.alpha);
-                let bound = alpha.abs() * (gamma(g.k) + 2.0 * U) * magnitude + (g.n * (g.k + 1)) as f64 * TINY;
-                let error = (found - alpha * expected).abs();
-                let fraction = if error <= bound { error / bound.max(TINY) } else { f64::INFINITY.min(error / bound) };
-                // A NaN in the output has to be the worst of all.
-                let fraction = if fraction.is_nan() { f64::INFINITY } else { fraction };
-                if fraction > worst.worst_fraction {
-                    worst = Projection { worst_fraction: fraction, row };
-                }
+                let addend = c.map(|c| {
+                    (0..g.n).fold((beta, 0.0, 0.0), |(beta, sum, magnitude), j| {
+                        let value = beta * c.at(broadcast_index(&c.shape, &output.shape, row * g.n + j));
+                        (beta, sum + signs[j] * value, magnitude + value.abs())
+                    })
+                });
+                let value = Projected { n: g.n, k: g.k, sum, magnitude, alpha: self.alpha.into(), addend };
+                worst.take(row, value.fraction((0..g.n).map(|j| signs[j] * output.at(row * g.n + j)).sum()));
             }
         }
         Some(worst)
