@@ -24,8 +24,8 @@ pub const COVERED: &[&str] = &[
     "Mish", "ThresholdedRelu", "PRelu", "Gelu", "Clip", "BatchNormalization",
     "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin",
     "Concat", "Pad", "Transpose",
-    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min",
-    "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Floor", "Ceil", "Erf", "Sign",
+    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean",
+    "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Erf", "Sign",
 ];
 
 /// Operations that cases of several nodes need beside those under test: they change no element, and the host does them.

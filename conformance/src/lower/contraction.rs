@@ -4,8 +4,9 @@ use tilewise::reference::HostTensor;
 use tilewise::{Conv2d, ConvTranspose2d, Matmul, Padding};
 
 use super::Lowering;
-use super::geometry::{Sides, lift, planar, unlift};
+use super::geometry::{Sides, fold, lift, swap, unfold, unlift, volume};
 use crate::call::Call;
+use crate::device::reshaped;
 use crate::fault::{Fault, Result};
 use crate::tensor::{Tensor, sizes};
 
@@ -34,56 +35,74 @@ fn gemm(call: &Call<'_>) -> Result<Vec<Tensor>> {
     Ok(vec![call.apply(&op, &call.all_data()?)?.into()])
 }
 
-/// x, weight and perhaps bias of a convolution over one or two dimensions, the first two as planes.
-fn operands(call: &Call<'_>) -> Result<Vec<HostTensor>> {
+/// x and weight of a convolution as volumes, and perhaps bias.
+fn operands(call: &Call<'_>) -> Result<(HostTensor, HostTensor, Option<HostTensor>)> {
     let (x, weight) = (call.input(0)?, call.input(1)?);
     if x.shape.len() != weight.shape.len() {
         return Err(Fault::malformed(format!("x {:?} and weight {:?}", x.shape, weight.shape)));
     }
-    let mut operands = vec![lift(call.data(0)?)?, lift(call.data(1)?)?];
-    if call.optional(2).is_some() {
-        operands.push(call.data(2)?);
+    let bias = call.optional(2).map(|bias| bias.host()).transpose()?;
+    let (x, weight) = (lift(call.data(0)?)?, lift(call.data(1)?)?);
+    if x.shape[2..].contains(&0) {
+        return Err(Fault::malformed("an empty image"));
     }
-    Ok(operands)
+    Ok((x, weight, bias))
 }
 
 fn groups(call: &Call<'_>) -> Result<usize> {
     Ok(sizes(&[call.int("group", 1)?])?[0])
 }
 
+/// A convolution over depth too is one over height and width whose channels are the planes of the windows.
 fn conv(call: &Call<'_>) -> Result<Vec<Tensor>> {
-    planar(call.input(0)?, "convolution")?;
     let rank = call.input(0)?.shape.len();
-    let inputs = operands(call)?;
-    let sides = Sides::read(call, &inputs[1].shape[2..])?;
-    let [top, left, bottom, right] = sides.pads(call, &inputs[0].shape[2..])?;
+    let (x, weight, bias) = operands(call)?;
+    let windows = Sides::read(call, &weight)?;
+    let [pad_depth, high, wide] = windows.pads(call, &x.shape[2..])?;
+    let [deep, down, across] = windows.sides;
     let op = Conv2d {
-        stride: sides.strides,
-        padding: Padding { top, left, bottom, right },
-        dilation: sides.dilations,
+        stride: [down.stride, across.stride],
+        padding: Padding { top: high[0], left: wide[0], bottom: high[1], right: wide[1] },
+        dilation: [down.dilation, across.dilation],
         groups: groups(call)?,
         ..Default::default()
     };
-    Ok(vec![unlift(call.apply(&op, &inputs)?, rank)?.into()])
+    let depth = deep.windows(x.shape[2], pad_depth, false)?;
+    let plane = |p: usize, tap: usize| (p * deep.stride + tap * deep.dilation).checked_sub(pad_depth[0]);
+    let x = unfold(&x, depth, deep.kernel, plane)?;
+    let [o, c, taps, kh, kw] = volume(&weight)?;
+    let weight = reshaped(weight, &[o, c * taps, kh, kw])?;
+    let inputs: Vec<HostTensor> = [x, weight].into_iter().chain(bias).collect();
+    let y = fold(call, call.apply(&op, &inputs)?, depth)?;
+    Ok(vec![unlift(y, rank)?.into()])
 }
 
+/// Over depth likewise: of the planes that a plane of the output gathers, those between the input's are zeros.
 fn conv_transpose(call: &Call<'_>) -> Result<Vec<Tensor>> {
-    planar(call.input(0)?, "transposed convolution")?;
     let rank = call.input(0)?.shape.len();
-    let inputs = operands(call)?;
-    let sides = Sides::read(call, &inputs[1].shape[2..])?;
-    let (pads, output_padding) = sides.transposed_pads(call, &inputs[0].shape[2..])?;
-    let [top, left, bottom, right] = pads;
+    let (x, weight, bias) = operands(call)?;
+    let windows = Sides::read(call, &weight)?;
+    let ([cut, high, wide], added) = windows.transposed_pads(call, &x.shape[2..])?;
+    let [deep, down, across] = windows.sides;
     let op = ConvTranspose2d {
-        stride: sides.strides,
-        padding: Padding { top, left, bottom, right },
-        output_padding,
-        dilation: sides.dilations,
+        stride: [down.stride, across.stride],
+        padding: Padding { top: high[0], left: wide[0], bottom: high[1], right: wide[1] },
+        output_padding: [added[1], added[2]],
+        dilation: [down.dilation, across.dilation],
         groups: groups(call)?,
         ..Default::default()
     };
-    if inputs[0].shape[2..].contains(&0) {
-        return Err(Fault::malformed("an empty image"));
-    }
-    Ok(vec![unlift(call.apply(&op, &inputs)?, rank)?.into()])
+    let whole = deep.scattered(x.shape[2], added[0]);
+    let depth = cut[0].checked_add(cut[1]).and_then(|cut| whole.checked_sub(cut)).filter(|&depth| depth > 0);
+    let depth = depth.ok_or_else(|| Fault::malformed(format!("padding {cut:?} leaves nothing of {whole}")))?;
+    let plane = |y: usize, tap: usize| {
+        let at = (y + cut[0]).checked_sub(tap * deep.dilation)?;
+        (at % deep.stride == 0).then_some(at / deep.stride)
+    };
+    let x = unfold(&x, depth, deep.kernel, plane)?;
+    let [c, o, taps, kh, kw] = volume(&weight)?;
+    let weight = reshaped(swap(call, weight)?, &[c * taps, o, kh, kw])?;
+    let inputs: Vec<HostTensor> = [x, weight].into_iter().chain(bias).collect();
+    let y = fold(call, call.apply(&op, &inputs)?, depth)?;
+    Ok(vec![unlift(y, rank)?.into()])
 }

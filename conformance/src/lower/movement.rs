@@ -1,6 +1,6 @@
 //! Operations that move elements and change none, and those that the host does for cases of several nodes.
 
-use tilewise::Permute;
+use tilewise::{Concat, Pad, PadMode, Permute};
 
 use super::Lowering;
 use crate::call::{Call, axis};
@@ -10,7 +10,8 @@ use crate::tensor::{Data, Tensor, sizes};
 pub(super) fn find(op_type: &str) -> Option<Lowering> {
     Some(match op_type {
         "Transpose" => transpose,
-        "Concat" | "Pad" => not_yet,
+        "Concat" => concat,
+        "Pad" => pad,
         "Constant" => constant,
         "Identity" => identity,
         "Reshape" => reshape,
@@ -22,10 +23,46 @@ pub(super) fn find(op_type: &str) -> Option<Lowering> {
     })
 }
 
-/// `Concat` has an `axis`; `Pad` has attributes `pads` (`paddings` in operator set 1) and `value` before operator set 11, then
-/// inputs 1 and 2, all starts before all ends, and modes `constant`, `reflect`, `edge`.
-fn not_yet(call: &Call<'_>) -> Result<Vec<Tensor>> {
-    Err(Fault::NotYet(call.op_type().into()))
+/// Before operator set 4 the axis may be left out: it is 1.
+fn concat(call: &Call<'_>) -> Result<Vec<Tensor>> {
+    let inputs = call.all_data()?;
+    let dim = axis(call.int("axis", 1)?, inputs[0].shape.len())?;
+    Ok(vec![call.apply(&Concat { dim }, &inputs)?.into()])
+}
+
+/// Padding, all that comes before first, is an attribute before operator set 11, then an input; so is the constant. Input 3
+/// names the axes that are padded, in place of all.
+fn pad(call: &Call<'_>) -> Result<Vec<Tensor>> {
+    let x = call.data(0)?;
+    let pads = call.integers(1, if call.opset < 2 { "paddings" } else { "pads" })?;
+    let pads = pads.ok_or_else(|| Fault::malformed("no pads"))?;
+    let rank = x.shape.len();
+    let axes = match call.integers(3, "axes")? {
+        Some(axes) => axes.iter().map(|&value| axis(value, rank)).collect::<Result<Vec<_>>>()?,
+        None => (0..rank).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(Fault::malformed(format!("pads {pads:?} of {} dimensions", axes.len())));
+    }
+    let (before, after) = pads.split_at(axes.len());
+    let mut padding = vec![[0; 2]; rank];
+    for ((&dim, &before), &after) in axes.iter().zip(before).zip(after) {
+        padding[dim] = [before as isize, after as isize];
+    }
+    let mode = match call.text("mode", "constant")? {
+        "constant" => {
+            let value = call.optional(2).map(Tensor::host).transpose()?.filter(|value| !value.is_empty());
+            PadMode::Constant(match value {
+                Some(value) => value.at(0),
+                None => call.float("value", 0.0)?.into(),
+            })
+        }
+        "reflect" => PadMode::Reflect,
+        "edge" => PadMode::Replicate,
+        "wrap" => PadMode::Circular,
+        other => return Err(Fault::malformed(format!("mode {other}"))),
+    };
+    Ok(vec![call.apply(&Pad { padding, mode }, &[x])?.into()])
 }
 
 fn transpose(call: &Call<'_>) -> Result<Vec<Tensor>> {

@@ -1,7 +1,7 @@
 //! Reductions and softmax.
 
 use tilewise::reference::{HostData, HostTensor, Twin};
-use tilewise::{LogSoftmax, Reduce, ReduceKind, Softmax};
+use tilewise::{LogSoftmax, Pad, PadMode, Reduce, ReduceKind, Softmax};
 
 use super::Lowering;
 use crate::call::{Call, axis};
@@ -31,9 +31,30 @@ fn reduce(call: &Call<'_>) -> Result<Vec<Tensor>> {
         "ReduceMax" => ReduceKind::Max,
         _ => ReduceKind::Min,
     };
-    let dims = axes.iter().map(|&value| axis(value, x.shape.len())).collect::<Result<_>>()?;
+    let dims = axes.iter().map(|&value| axis(value, x.shape.len())).collect::<Result<Vec<_>>>()?;
+    let x = neutral(call, x, kind, &dims)?;
     let op = Reduce { kind, dims, keep_dims: call.flag("keepdims", true)?, last: false };
     Ok(vec![call.apply(&op, &[x])?.into()])
+}
+
+/// Where an extreme of nothing is wanted, which tilewise refuses as PyTorch does, one of the type's lowest or highest value.
+fn neutral(call: &Call<'_>, x: HostTensor, kind: ReduceKind, dims: &[usize]) -> Result<HostTensor> {
+    let [low, high] = match x.data {
+        HostData::I32(_) => [i32::MIN, i32::MAX].map(f64::from),
+        HostData::U32(_) => [u32::MIN, u32::MAX].map(f64::from),
+        _ => [f64::NEG_INFINITY, f64::INFINITY],
+    };
+    let value = match kind {
+        ReduceKind::Max => low,
+        ReduceKind::Min => high,
+        _ => return Ok(x),
+    };
+    let empty = |dim: usize| x.shape[dim] == 0 && (dims.is_empty() || dims.contains(&dim));
+    let padding: Vec<[isize; 2]> = (0..x.shape.len()).map(|dim| [empty(dim).into(), 0]).collect();
+    if padding.iter().all(|pads| *pads == [0; 2]) {
+        return Ok(x);
+    }
+    call.apply(&Pad { padding, mode: PadMode::Constant(value) }, &[x])
 }
 
 fn index(call: &Call<'_>) -> Result<Vec<Tensor>> {
