@@ -1,1 +1,88 @@
-//! Helpers.
+//! What the benchmarks share: each op is verified, then timed.
+//!
+//! A benchmark's throughput counts floating point operations as criterion's elements: `Gelem/s` reads as GFLOP/s.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput};
+use tilewise::reference::{HostTensor, Random, Twin};
+use tilewise::{AnyTensor, DType, Gpu, Operand, Plan, Tensor, verify};
+
+/// An op with the shapes of its inputs.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// What distinguishes it within its group: sizes, kind.
+    pub name: &'a str,
+    /// The op.
+    pub op: &'a dyn Twin,
+    /// The shapes of its inputs, all f32.
+    pub shapes: Vec<Vec<usize>>,
+    /// Its floating point operations: two for a multiply-add; where nothing is multiplied, one for each value read.
+    pub flops: f64,
+}
+
+/// Verifies each case on the best device, and times it: recorded one after the other, submitted together, waited for once.
+///
+/// # Panics
+/// If there is no device, or a result is wrong: what is wrong is not worth timing.
+pub fn bench(criterion: &mut Criterion, group: &str, cases: &[Case]) {
+    let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
+    let mut group = criterion.benchmark_group(group);
+    // Flat sampling and few samples, since a dispatch may take a tenth of a second on a slow device.
+    group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_millis(500));
+    for case in cases {
+        let run = || Run::new(&gpu, case).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        // Made at first use: a case that a filter leaves out costs nothing.
+        let mut made = None;
+        group.throughput(Throughput::Elements(case.flops as u64));
+        group.bench_function(case.name, |bencher| {
+            let run = made.get_or_insert_with(run);
+            bencher.iter_custom(|iterations| run.time(iterations).unwrap_or_else(|error| panic!("{error}")));
+        });
+    }
+    group.finish();
+}
+
+/// A verified op with its operands on the device.
+struct Run<'a> {
+    gpu: &'a Gpu,
+    plan: Plan,
+    inputs: Vec<Tensor<f32>>,
+    output: AnyTensor,
+}
+
+impl<'a> Run<'a> {
+    /// # Panics
+    /// If a result is wrong.
+    fn new(gpu: &'a Gpu, case: &Case<'_>) -> tilewise::Result<Self> {
+        let mut random = Random::new(1);
+        let floats: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
+        let host: Vec<HostTensor> = (case.shapes.iter().zip(&floats))
+            .map(|(shape, floats)| HostTensor::new(shape, floats))
+            .collect::<Result<_, _>>()?;
+        verify::op(gpu, case.op, &host)?.assert();
+        let inputs: Vec<Tensor<f32>> = (case.shapes.iter().zip(&floats))
+            .map(|(shape, floats)| gpu.tensor(shape, floats))
+            .collect::<Result<_, _>>()?;
+        let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
+        let plan = case.op.plan(gpu.profile(), &layouts)?;
+        let output = match plan.outputs[0].dtype {
+            DType::U32 => AnyTensor::from(gpu.empty::<u32>(&plan.outputs[0].shape)?),
+            _ => AnyTensor::from(gpu.empty::<f32>(&plan.outputs[0].shape)?),
+        };
+        gpu.warm(&plan)?;
+        Ok(Run { gpu, plan, inputs, output })
+    }
+
+    /// The time from the first recording to the end of the last dispatch.
+    fn time(&mut self, iterations: u64) -> tilewise::Result<Duration> {
+        let inputs: Vec<&dyn Operand> = self.inputs.iter().map(|input| input as &dyn Operand).collect();
+        self.gpu.wait()?;
+        let start = Instant::now();
+        for _ in 0..iterations {
+            self.gpu.run(&self.plan, &inputs, &mut [&mut self.output])?;
+        }
+        self.gpu.wait()?;
+        Ok(start.elapsed())
+    }
+}
