@@ -166,7 +166,7 @@ pub enum Body {
 impl Variant {
     /// Rows and columns of a workgroup's tile.
     pub const fn tile(&self) -> (usize, usize) {
-        ((self.lanes.1 * self.per_lane.0) as usize, (self.lanes.0 * self.per_lane.1) as usize)
+        (self.lanes.1 as usize * self.per_lane.0 as usize, self.lanes.0 as usize * self.per_lane.1 as usize)
     }
 
     /// `contraction/tiled 64x64x16`

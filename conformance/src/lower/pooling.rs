@@ -31,7 +31,7 @@ fn max_pool(call: &Call<'_>) -> Result<Vec<Tensor>> {
     let pool = |x: HostTensor, stage: &Stage| -> Result<(HostTensor, Option<HostTensor>)> {
         let op = MaxPool2d {
             kernel: stage.sides.map(|side| side.kernel),
-            stride: stage.sides.map(|side| side.stride),
+            stride: Some(stage.sides.map(|side| side.stride)),
             padding: stage.padding,
             dilation: stage.sides.map(|side| side.dilation),
             ceil_mode,
@@ -118,7 +118,7 @@ fn average(call: &Call<'_>, x: HostTensor, stage: &Stage) -> Result<HostTensor> 
     }
     let op = AvgPool2d {
         kernel: stage.sides.map(|side| side.kernel),
-        stride: stage.sides.map(|side| side.stride),
+        stride: Some(stage.sides.map(|side| side.stride)),
         padding: stage.padding,
         ceil_mode: call.flag("ceil_mode", false)?,
         count_include_pad: call.flag("count_include_pad", false)?,
@@ -172,7 +172,7 @@ fn global_average_pool(call: &Call<'_>) -> Result<Vec<Tensor>> {
 }
 
 fn global_max_pool(call: &Call<'_>) -> Result<Vec<Tensor>> {
-    global(call, &AdaptiveMaxPool2d { output: [1, 1] })
+    global(call, &AdaptiveMaxPool2d { output: [1, 1], return_indices: false })
 }
 
 /// Pools everything but batch and channels, in however many dimensions: as planes of one row.
