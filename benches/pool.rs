@@ -6,7 +6,7 @@ use tilewise_bench::{Case, bench};
 
 fn pool(criterion: &mut Criterion) {
     let x = vec![1, 64, 112, 112];
-    let max = MaxPool2d { kernel: [3, 3], stride: [2, 2], padding: [1; 4], ..Default::default() };
+    let max = MaxPool2d { kernel: [3, 3], stride: Some([2, 2]), padding: [1; 4], ..Default::default() };
     let average = AvgPool2d::default();
     let global = AdaptiveAvgPool2d::default();
     bench(
