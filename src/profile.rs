@@ -34,7 +34,7 @@ impl Class {
             Class::Intel => 2e10,  // UHD 600 does 2e11
             Class::Apple => 1e11,  // an M1 does 2.6e12
             Class::Mobile => 5e9,  // Mali-G52 does 5e10
-            Class::Cpu => 1e9,     // lavapipe ran the slowest of these kernels at 6e8 a core
+            Class::Cpu => 1e9,     // lavapipe's best at 512^3, a core; no system resets a driver that draws nothing
             Class::Unknown => 5e9,
         }
     }
