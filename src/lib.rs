@@ -21,6 +21,8 @@
 //! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
 
 #![deny(missing_docs, unsafe_code)]
+// Verification and timing block, which a browser does not allow: there, what only they use is left over.
+#![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
 pub use wgpu;
 
