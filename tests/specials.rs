@@ -88,15 +88,8 @@ fn convolutions() {
 fn pooling() {
     check(&MaxPool2d { return_indices: true, ..Default::default() }, &[PLANE]);
     check(&MaxPool2d { padding: [1; 4], kernel: [3, 3], ..Default::default() }, &[PLANE]);
-    for op in [
-        &AvgPool2d { padding: [1; 4], kernel: [3, 3], ..Default::default() } as &dyn Twin,
-        &AdaptiveAvgPool2d { output: [3, 5] },
-    ] {
-        // Numbers are left out: their twins divide sums in f64, so a sum that overflows f32 is finite there.
-        for report in reports(op, &[PLANE]).iter().filter(|report| keeps_to_ieee(&report.adapter)) {
-            assert!(report.nan.is_full() && report.infinite.is_full(), "{op:?}: {report}");
-        }
-    }
+    check(&AvgPool2d { padding: [1; 4], kernel: [3, 3], ..Default::default() }, &[PLANE]);
+    check(&AdaptiveAvgPool2d { output: [3, 5] }, &[PLANE]);
     check(&AdaptiveMaxPool2d { output: [3, 5], return_indices: true }, &[PLANE]);
 }
 

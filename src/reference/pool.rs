@@ -60,13 +60,15 @@ fn mean(x: &HostTensor, plane: usize, taps: &[(usize, usize)], divisor: usize) -
         sum += value;
         magnitude += value.abs();
     }
+    // A sum beyond f32 is infinite, whatever it is divided by.
+    let sum = Value::sum(taps.len(), sum, magnitude);
     let d = divisor as f64;
-    let value = sum / d;
+    let value = sum.value / d;
     // A divisor above 2^24 is rounded to f32: as a product of two sides, each converted within an ulp, and rounded once. WGSL
     // divides within 2.5 ulp.
     let off = if divisor <= 1 << 24 { 0.0 } else { (1.0 + ULP).powi(2) * (1.0 + U) - 1.0 };
     let relative = (1.0 + 2.5 * ULP) / (1.0 - off);
-    Value::sum(taps.len(), sum, magnitude).step(value, relative / d, (relative - 1.0) * value.abs() + TINY)
+    sum.step(value, relative / d, (relative - 1.0) * value.abs() + TINY)
 }
 
 fn output_shape(op: &dyn Op, x: &HostTensor) -> Result<Vec<usize>> {
