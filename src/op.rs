@@ -58,7 +58,7 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     let outputs = op.infer(inputs)?;
     for (what, layouts) in [("input", inputs), ("output", &outputs)] {
         for (number, layout) in layouts.iter().enumerate() {
-            expect_addressable(op.name(), format_args!("{what} {number}"), layout)?;
+            expect_addressable(op.name(), format_args!("{what} {number}"), &layout.shape)?;
         }
     }
     let operands = Operands { op: op.name(), inputs, outputs: &outputs };
@@ -80,10 +80,10 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     Ok(plans)
 }
 
-/// Refuses a shape whose strides in bytes overflow, even if a 0 makes it empty: past this, lowering multiplies unchecked.
-fn expect_addressable(op: &'static str, operand: fmt::Arguments<'_>, layout: &Layout) -> Result<()> {
-    let size = layout.dtype.size();
-    let bytes = layout.shape.iter().fold(size, |bytes, &size| bytes.saturating_mul(size.max(1) as u64));
+/// Refuses a shape whose strides in bytes overflow, even if a 0 makes it empty: past this, lowering multiplies unchecked. The
+/// largest elements count, of 4 bytes.
+pub(crate) fn expect_addressable(op: &'static str, operand: impl fmt::Display, shape: &[usize]) -> Result<()> {
+    let bytes = shape.iter().fold(4u64, |bytes, &size| bytes.saturating_mul(size.max(1) as u64));
     if bytes <= isize::MAX as u64 {
         return Ok(());
     }

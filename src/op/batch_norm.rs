@@ -4,8 +4,7 @@ use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
-use crate::op::conv2d::expect_addressable;
-use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
+use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
 
 /// Batch normalisation with running statistics, and a fused activation:

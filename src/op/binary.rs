@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
-use crate::op::conv2d::expect_addressable;
-use crate::op::{Op, broadcast, broadcast_strides, expect_dtype, expect_inputs, merge_dims, strides};
+use crate::op::{
+    Op, broadcast, broadcast_strides, expect_addressable, expect_dtype, expect_inputs, merge_dims, strides,
+};
 use crate::problem::Problem;
 
 /// A function of two elements. Of i32 and u32, sums and products wrap.

@@ -3,9 +3,8 @@
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
-use crate::op::conv2d::expect_addressable;
 use crate::op::reduce::expect_dim;
-use crate::op::{Op, expect_dtype, merge_dims, strides};
+use crate::op::{Op, expect_addressable, expect_dtype, merge_dims, strides};
 use crate::problem::Problem;
 
 /// Joins tensors along a dimension, as `torch.cat`.

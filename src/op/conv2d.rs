@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
-use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
+use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
 
 /// Rows and columns of zeros around an image.
@@ -136,21 +136,6 @@ pub(super) fn check_bias(op: &'static str, inputs: &[Layout], channels: usize) -
         }
         _ => Ok(()),
     }
-}
-
-/// Refuses a shape whose strides in bytes overflow, even if a 0 makes it empty.
-pub(super) fn expect_addressable(op: &'static str, operand: &str, shape: &[usize]) -> Result<()> {
-    let bytes = shape.iter().fold(4u64, |bytes, &size| bytes.saturating_mul(size.max(1) as u64));
-    if bytes <= isize::MAX as u64 {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        op: format!("{op}: {operand}"),
-        limit: "address space",
-        needed: bytes,
-        available: isize::MAX as u64,
-        hint: "split the problem",
-    })
 }
 
 /// Refuses sides that cannot be counted.

@@ -3,11 +3,9 @@
 use crate::error::{Error, Result};
 use crate::family::contraction::{Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::{DType, Layout};
-use crate::op::Op;
 use crate::op::activation::Activation;
-use crate::op::conv2d::{
-    Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_addressable, expect_side,
-};
+use crate::op::conv2d::{Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_side};
+use crate::op::{Op, expect_addressable};
 use crate::problem::Problem;
 
 /// The transposed convolution of `torch.nn.functional.conv_transpose2d`, the gradient of [`Conv2d`](crate::Conv2d) by

@@ -3,8 +3,7 @@
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Padded, Part};
 use crate::layout::{DType, Layout};
-use crate::op::conv2d::expect_addressable;
-use crate::op::{Op, expect_dtype, expect_inputs, strides};
+use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, strides};
 use crate::problem::Problem;
 
 /// What stands beyond a tensor's edges.

@@ -4,8 +4,7 @@ use crate::error::Result;
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
-use crate::op::conv2d::expect_addressable;
-use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs};
 use crate::problem::Problem;
 
 /// A function of one element.
