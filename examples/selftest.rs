@@ -58,6 +58,8 @@ fn cases() -> Vec<Case> {
         case(AdaptiveMaxPool2d { output: [3, 5], ..Default::default() }, &[plane], true),
         case(Reduce { dims: vec![1, 3], ..Default::default() }, &[plane], true),
         case(Reduce { kind: ReduceKind::ArgMax, dims: vec![3], ..Default::default() }, &[plane], true),
+        case(Reduce::default(), &[&[200_000]], true),
+        case(AdaptiveMaxPool2d { output: [1, 1], return_indices: true }, &[&[1, 2, 300, 300]], true),
         case(Softmax { dim: 3 }, &[plane], false),
         case(LogSoftmax { dim: 1 }, &[plane], false),
         case(Permute { dims: vec![0, 2, 3, 1] }, &[plane], true),
@@ -178,7 +180,7 @@ fn print(adapter: &str, row: &Row, json: bool) {
         let Row { op, variant, cases, exact_mismatches, worst, specials, .. } = row;
         let specials =
             specials.as_ref().map_or("-".into(), |specials| format!("{} {}", specials.nan, specials.infinite));
-        println!("{op:18} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3} {specials:>20}  {status}");
+        println!("{op:20} {variant:28} {cases:5} {exact_mismatches:16} {worst:21.3} {specials:>20}  {status}");
     }
     row.failures.iter().for_each(|failure| eprintln!("  {failure}"));
 }
@@ -196,7 +198,7 @@ fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
         if !json {
             println!("{adapter_name}");
             println!(
-                "{:18} {:28} {:>5} {:>16} {:>21} {:>20}  status",
+                "{:20} {:28} {:>5} {:>16} {:>21} {:>20}  status",
                 "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction", "NaN and inf kept"
             );
         }
