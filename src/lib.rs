@@ -25,6 +25,8 @@
 pub use wgpu;
 
 mod compose;
+#[allow(dead_code)] // until an executor runs it
+mod emulator;
 mod error;
 mod family;
 mod gpu;
