@@ -4,7 +4,9 @@
 //! and run subgroup by subgroup with lane masks; barriers are rendezvous. With the sanitizer on, every memory access is
 //! checked and reported as a [`Finding`].
 
+pub(crate) mod alu;
 pub(crate) mod code;
+pub(crate) mod machine;
 
 use std::fmt;
 
