@@ -4,6 +4,7 @@
 //! and run subgroup by subgroup with lane masks; barriers are rendezvous. With the sanitizer on, every memory access is
 //! checked and reported as a [`Finding`].
 
+pub(crate) mod alu;
 pub(crate) mod code;
 
 use std::fmt;
