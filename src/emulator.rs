@@ -6,6 +6,7 @@
 
 pub(crate) mod alu;
 pub(crate) mod code;
+pub(crate) mod lower;
 pub(crate) mod machine;
 
 use std::fmt;
