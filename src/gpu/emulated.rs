@@ -286,8 +286,11 @@ impl EmulatorExecutor {
                     .validate(&module)
                     .map_err(|e| Error::Shader { kernel: name.into(), detail: source.describe_validation_error(&e) })?;
             let code = lower::lower(&module, &info, "main", &HashMap::new()).map_err(|unsupported| {
-                let (file, line, column) = locate(name, &source, unsupported.span);
-                let what = format!("{} at {file}:{line}:{column}", unsupported.what);
+                let at = match locate(name, &source, unsupported.span) {
+                    (file, 0, _) => file,
+                    (file, line, column) => format!("{file}:{line}:{column}"),
+                };
+                let what = format!("{} at {at}", unsupported.what);
                 Error::Unsupported { what, why: "the emulator does not run it" }
             })?;
             Ok(Lowered { code, source })
