@@ -34,6 +34,7 @@ use device::{Adapter, GpuBuilder, HostDevice};
 use timing::Timings;
 
 /// What runs plans.
+#[allow(clippy::large_enum_variant)] // There is one for each device, behind an `Arc`.
 enum Executor {
     Wgpu(WgpuExecutor),
     #[cfg(feature = "emulator")]

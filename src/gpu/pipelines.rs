@@ -18,10 +18,12 @@ pub(crate) struct Kernel {
     pub params: ParamSpace,
 }
 
+/// Kernels with the time of their last use.
+type Entries<K> = HashMap<Arc<Composition>, (Arc<K>, u64)>;
+
 /// The kernels of a device that are in use, in the form `K` that its executor runs. Bounded: the least recently used go first.
 pub(crate) struct Kernels<K> {
-    /// With the time of their last use.
-    entries: Mutex<HashMap<Arc<Composition>, (Arc<K>, u64)>>,
+    entries: Mutex<Entries<K>>,
     clock: AtomicU64,
 }
 
@@ -35,7 +37,7 @@ impl<K> Default for Kernels<K> {
 const CAPACITY: usize = 1024;
 
 impl<K> Kernels<K> {
-    fn entries(&self) -> MutexGuard<'_, HashMap<Arc<Composition>, (Arc<K>, u64)>> {
+    fn entries(&self) -> MutexGuard<'_, Entries<K>> {
         self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
