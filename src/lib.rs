@@ -18,6 +18,7 @@
 //! # Ok::<(), tilewise::Error>(())
 //! ```
 //!
+//! `Gpu::emulated` opens a device without a driver, which interprets the kernels and checks what they do.
 //! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
 
 #![deny(missing_docs, unsafe_code)]

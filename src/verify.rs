@@ -182,7 +182,8 @@ impl fmt::Display for Report {
             f.write_str("; sampled")?;
         }
         if !self.findings.is_empty() {
-            write!(f, "; {} findings", self.findings.len())?;
+            let count = self.findings.len();
+            write!(f, "; {count} finding{}", if count == 1 { "" } else { "s" })?;
         }
         self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
     }

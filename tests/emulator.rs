@@ -225,8 +225,8 @@ fn views_of_one_arena_at_odd_offsets_and_plans_of_many_dispatches() {
     gpu.run(&plan, &[&a, &a], &mut [&mut c]).unwrap();
     assert_eq!(gpu.download(&c).unwrap(), [7.0, 10.0, 15.0, 22.0]);
     let mut random = Random::new(12);
-    let inputs = [integers(&mut random, &[12, 20]), integers(&mut random, &[20, 8])];
-    let split = with_profile(&small(&gpu), small_budget(500));
+    let inputs = [integers(&mut random, &[36, 40]), integers(&mut random, &[40, 24])];
+    let split = with_profile(&small(&gpu), small_budget(4000));
     let plan = Matmul::default().plan(split.profile(), &verify::guarded_layouts(&inputs)).unwrap();
     assert!(plan.dispatches.len() > 4, "{plan}");
     passes(&Matmul::default(), &verify::plan(&split, &Matmul::default(), &plan, &inputs).unwrap(), true);
