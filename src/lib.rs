@@ -18,6 +18,7 @@
 //! # Ok::<(), tilewise::Error>(())
 //! ```
 //!
+//! `Gpu::emulated` opens a device without a driver, which interprets the kernels and checks what they do.
 //! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
 
 #![deny(missing_docs, unsafe_code)]
@@ -25,7 +26,7 @@
 pub use wgpu;
 
 mod compose;
-#[allow(dead_code)] // until an executor runs it
+#[allow(dead_code)] // until the machine reads all of it
 mod emulator;
 mod error;
 mod family;
@@ -41,6 +42,9 @@ mod split;
 mod tensor;
 pub mod verify;
 
+#[cfg(feature = "emulator")]
+pub use emulator::EmulatorOptions;
+pub use emulator::{Conflict, Finding, FindingKind, Site};
 pub use error::{Error, Result};
 #[doc(hidden)]
 pub use family::contraction::{Body as ContractionBody, Variant as ContractionVariant};
