@@ -2,19 +2,28 @@
 
 pub(crate) mod bind;
 pub(crate) mod device;
+#[cfg(feature = "emulator")]
+pub(crate) mod emulated;
 pub(crate) mod executor;
 pub(crate) mod memory;
 mod ops;
 pub(crate) mod pipelines;
+pub(crate) mod placement;
 pub(crate) mod scope;
 pub(crate) mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "emulator")]
+use crate::emulator::EmulatorOptions;
+use crate::emulator::Finding;
 use crate::error::{Error, Result};
-use crate::gpu::executor::{Operands, Step, WgpuExecutor};
+#[cfg(feature = "emulator")]
+use crate::gpu::emulated::{EmulatorExecutor, no_wgpu};
+use crate::gpu::executor::{Step, WgpuExecutor};
 use crate::gpu::memory::{Memory, MemoryStats, Storage};
+use crate::gpu::placement::{Operands, check, expect_own};
 use crate::layout::{Element, Layout, count};
 use crate::op::Op;
 use crate::plan::Plan;
@@ -25,8 +34,25 @@ use device::{Adapter, GpuBuilder, HostDevice};
 use timing::Timings;
 
 /// What runs plans.
+#[allow(clippy::large_enum_variant)] // There is one for each device, behind an `Arc`.
 enum Executor {
     Wgpu(WgpuExecutor),
+    #[cfg(feature = "emulator")]
+    Emulator(EmulatorExecutor),
+}
+
+/// Has whichever executor there is do something.
+macro_rules! on {
+    ($gpu:expr, $executor:ident => $work:expr) => {
+        on!($gpu, $executor => $work, $executor => $work)
+    };
+    ($gpu:expr, $wgpu:ident => $by_wgpu:expr, $emulator:ident => $by_emulator:expr) => {
+        match &*$gpu.executor {
+            Executor::Wgpu($wgpu) => $by_wgpu,
+            #[cfg(feature = "emulator")]
+            Executor::Emulator($emulator) => $by_emulator,
+        }
+    };
 }
 
 /// A device that runs ops. Cheap to clone; clones share the device, its memory and its recorder.
@@ -110,9 +136,43 @@ impl Gpu {
         Gpu { executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, None, true))), profile: Arc::new(profile) }
     }
 
-    fn wgpu(&self) -> &WgpuExecutor {
-        let Executor::Wgpu(executor) = &*self.executor;
-        executor
+    /// A device without a driver: interprets the kernels on the CPU, as slowly as that is, and checks every memory access.
+    /// Plans run at once when they are recorded. What was found is told by [`findings`](Gpu::findings).
+    ///
+    /// ```no_run
+    /// use tilewise::{EmulatorOptions, Gpu};
+    /// let gpu = Gpu::emulated(EmulatorOptions { subgroup_size: 16, ..Default::default() })?;
+    /// let a = gpu.tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0])?;
+    /// assert_eq!(gpu.download(&gpu.matmul(&a, &a)?)?, [7.0, 10.0, 15.0, 22.0]);
+    /// assert!(gpu.findings().is_empty());
+    /// # Ok::<(), tilewise::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options that no machine can have.
+    #[cfg(feature = "emulator")]
+    pub fn emulated(options: EmulatorOptions) -> Result<Gpu> {
+        options.check()?;
+        let executor = EmulatorExecutor::new(DEVICES.fetch_add(1, Ordering::Relaxed), options);
+        let profile = Arc::new(executor.profile());
+        Ok(Gpu { executor: Arc::new(Executor::Emulator(executor)), profile })
+    }
+
+    /// The wgpu executor, for `what` needs one.
+    fn wgpu(&self, what: &str) -> Result<&WgpuExecutor> {
+        // Without the emulator there is nothing else, and no use for the name.
+        let _ = what;
+        on!(self, executor => Ok(executor), _emulator => Err(no_wgpu(what)))
+    }
+
+    /// Tells devices apart.
+    fn id(&self) -> u64 {
+        on!(self, wgpu => wgpu.memory.id, emulator => emulator.id)
+    }
+
+    /// What the emulator's checks found since the last call, each place once; empty on a device of wgpu.
+    pub fn findings(&self) -> Vec<Finding> {
+        on!(self, _wgpu => Vec::new(), emulator => emulator.findings())
     }
 
     /// What planning knows of the device.
@@ -126,18 +186,24 @@ impl Gpu {
     }
 
     /// The wgpu device underneath.
-    pub fn device(&self) -> &wgpu::Device {
-        &self.wgpu().memory.device
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the emulator, which has none.
+    pub fn device(&self) -> Result<&wgpu::Device> {
+        Ok(&self.wgpu("the wgpu device")?.memory.device)
     }
 
     /// The queue of the wgpu device underneath.
-    pub fn queue(&self) -> &wgpu::Queue {
-        &self.wgpu().memory.queue
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the emulator, which has none.
+    pub fn queue(&self) -> Result<&wgpu::Queue> {
+        Ok(&self.wgpu("the wgpu queue")?.memory.queue)
     }
 
     /// Tells that the host's device is lost. From then on every call returns [`Error::DeviceLost`].
     pub fn notify_lost(&self, reason: &str) {
-        self.wgpu().memory.health.set_lost(reason);
+        on!(self, wgpu => wgpu.memory.health.set_lost(reason), emulator => emulator.health.set_lost(reason))
     }
 
     /// A tensor with these elements.
@@ -150,8 +216,8 @@ impl Gpu {
             return Err(Error::Length { shape: shape.to_vec(), found: elements.len() });
         }
         let bytes: &[u8] = bytemuck::cast_slice(elements);
-        let storage = self.wgpu().allocate(bytes.len() as u64, true)?;
-        self.wgpu().fill(&storage, bytes)?;
+        let storage = on!(self, executor => executor.allocate(bytes.len() as u64, true))?;
+        on!(self, executor => executor.fill(&storage, bytes))?;
         AnyTensor::new(storage, 0, shape, T::DTYPE).typed()
     }
 
@@ -165,7 +231,8 @@ impl Gpu {
 
     /// A tensor of a layout, its elements not set.
     pub(crate) fn allocate(&self, layout: &Layout) -> Result<AnyTensor> {
-        Ok(AnyTensor::new(self.wgpu().allocate(layout.bytes(), false)?, 0, &layout.shape, layout.dtype))
+        let storage = on!(self, executor => executor.allocate(layout.bytes(), false))?;
+        Ok(AnyTensor::new(storage, 0, &layout.shape, layout.dtype))
     }
 
     /// Overwrites a tensor's elements, in order with what is recorded: work recorded before sees the old ones.
@@ -178,30 +245,24 @@ impl Gpu {
             return Err(Error::Length { shape: tensor.shape().to_vec(), found: elements.len() });
         }
         let bytes: &[u8] = bytemuck::cast_slice(elements);
-        let (_, start) = tensor.buffer();
+        let start = tensor.any().byte_offset();
         if !start.is_multiple_of(4) || !bytes.len().is_multiple_of(4) {
             return Err(Error::View {
                 detail: format!("bytes {start}..{} are not whole words", start + bytes.len() as u64),
             });
         }
-        self.own_tensor("write", tensor.any())?;
-        if bytes.is_empty() { Ok(()) } else { self.wgpu().overwrite(tensor.any(), bytes) }
-    }
-
-    fn own_tensor(&self, op: &str, tensor: &AnyTensor) -> Result<()> {
-        if tensor.storage().memory.id == self.wgpu().memory.id {
-            return Ok(());
-        }
-        Err(Error::OtherDevice { op: op.into(), operand: "the tensor".into() })
+        expect_own("write", tensor.any(), self.id())?;
+        if bytes.is_empty() { Ok(()) } else { on!(self, executor => executor.overwrite(tensor.any(), bytes)) }
     }
 
     /// A view of a host's buffer: `offset` elements in, as many as the shape holds. The buffer needs the usage `STORAGE`,
     /// for downloads `COPY_SRC`, for writes `COPY_DST`.
     ///
     /// # Errors
-    /// [`Error::View`] if the view reaches beyond the buffer.
+    /// [`Error::View`] if the view reaches beyond the buffer, [`Error::Unsupported`] on the emulator.
     pub fn view<T: Element>(&self, buffer: &wgpu::Buffer, offset: usize, shape: &[usize]) -> Result<Tensor<T>> {
-        AnyTensor::of_buffer(self.wgpu().memory.adopt(buffer), offset, shape, T::DTYPE)?.typed()
+        let memory = &self.wgpu("a view of a host's buffer")?.memory;
+        AnyTensor::of_buffer(memory.adopt(buffer), offset, shape, T::DTYPE)?.typed()
     }
 
     /// Reads a tensor's elements back: submits what is recorded and blocks until the device is done.
@@ -215,7 +276,7 @@ impl Gpu {
 
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn download_bytes(&self, tensor: &AnyTensor) -> Result<Vec<u8>> {
-        pollster::block_on(self.wgpu().download(tensor, true))
+        on!(self, wgpu => pollster::block_on(wgpu.download(tensor, true)), emulator => emulator.download(tensor))
     }
 
     /// Reads a tensor's elements back: submits what is recorded, and resolves when the device is done. A host's device is
@@ -224,7 +285,8 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OtherDevice`], [`Error::View`] if a host's buffer lacks `COPY_SRC`.
     pub async fn download_async<T: Element>(&self, tensor: &Tensor<T>) -> Result<Vec<T>> {
-        let bytes = self.wgpu().download(tensor.any(), false).await?;
+        let tensor = tensor.any();
+        let bytes = on!(self, wgpu => wgpu.download(tensor, false).await?, emulator => emulator.download(tensor)?);
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
@@ -255,12 +317,18 @@ impl Gpu {
     /// overlaps another operand, [`Error::OtherDevice`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn run(&self, plan: &Plan, inputs: &[&dyn Operand], outputs: &mut [&mut dyn Operand]) -> Result<()> {
         let outputs: Vec<&AnyTensor> = outputs.iter().map(|output| output.any()).collect();
-        self.record(plan, inputs, &outputs)
+        self.record(plan, inputs, &outputs).map(drop)
     }
 
-    pub(crate) fn record(&self, plan: &Plan, inputs: &[&dyn Operand], outputs: &[&AnyTensor]) -> Result<()> {
+    /// Records a plan; on the emulator, which runs it at once, returns what was found in it.
+    pub(crate) fn record(&self, plan: &Plan, inputs: &[&dyn Operand], outputs: &[&AnyTensor]) -> Result<Vec<Finding>> {
         let inputs: Vec<&AnyTensor> = inputs.iter().map(|input| input.any()).collect();
-        self.wgpu().record(plan, &Operands { inputs: &inputs, outputs }, &self.profile)
+        let operands = Operands { inputs: &inputs, outputs };
+        on!(
+            self,
+            wgpu => wgpu.record(plan, &operands, &self.profile).map(|()| Vec::new()),
+            emulator => emulator.record(plan, &operands)
+        )
     }
 
     /// Builds the pipelines of a plan ahead of its first run; blocks while shaders compile.
@@ -268,7 +336,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Shader`], [`Error::Limit`], [`Error::DeviceLost`].
     pub fn warm(&self, plan: &Plan) -> Result<()> {
-        self.wgpu().warm(plan)
+        on!(self, executor => executor.warm(plan))
     }
 
     /// Submits what is recorded, and returns at once.
@@ -276,7 +344,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`].
     pub fn submit(&self) -> Result<()> {
-        self.wgpu().submit()
+        on!(self, wgpu => wgpu.submit(), emulator => emulator.health.check())
     }
 
     /// Submits what is recorded, and blocks until the device is done.
@@ -286,36 +354,46 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
         self.submit()?;
-        self.wgpu().wait()
+        on!(self, wgpu => wgpu.wait(), emulator => emulator.health.check())
     }
 
     /// Runs a closure and returns, with its value, the GPU time of every dispatch that was submitted meanwhile, also by
     /// other threads. Each dispatch gets a pass of its own. Blocks until the device is done. Where the device has no
-    /// timestamps, the table says `untimed`. Timings may be nested, and several threads may time at once: each gets all that
+    /// timestamps, and on the emulator, the table says `untimed`. Timings may be nested, and several threads may time at once: each gets all that
     /// was submitted in its own time, so that a dispatch can be in several tables.
     ///
     /// # Errors
     /// Those of the closure, and [`Error::DeviceLost`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn timed<R>(&self, work: impl FnOnce(&Gpu) -> Result<R>) -> Result<(R, Timings)> {
-        let timing = self.wgpu().start_timing()?;
-        let value = work(self)?;
-        Ok((value, pollster::block_on(self.wgpu().stop_timing(timing, true))?))
+        on!(
+            self,
+            wgpu => {
+                let timing = wgpu.start_timing()?;
+                let value = work(self)?;
+                Ok((value, pollster::block_on(wgpu.stop_timing(timing, true))?))
+            },
+            emulator => {
+                let timing = emulator.start_timing()?;
+                let value = work(self)?;
+                Ok((value, emulator.stop_timing(timing)?))
+            }
+        )
     }
 
     /// Numbers about the device memory in use.
     pub fn stats(&self) -> MemoryStats {
-        self.wgpu().memory.stats()
+        on!(self, wgpu => wgpu.memory.stats(), emulator => emulator.stats())
     }
 
-    /// Cached pipelines and cached bind groups.
+    /// Cached pipelines and cached bind groups; on the emulator, cached kernels and none.
     pub fn cached(&self) -> (usize, usize) {
-        self.wgpu().cached()
+        on!(self, wgpu => wgpu.cached(), emulator => (emulator.cached(), 0))
     }
 
-    /// Gives the pool's unused buffers back to the driver, and returns their bytes.
+    /// Gives the pool's unused buffers back to the driver, and returns their bytes. The emulator keeps none.
     pub fn trim(&self) -> u64 {
-        self.wgpu().memory.trim()
+        on!(self, wgpu => wgpu.memory.trim(), _emulator => 0)
     }
 }
 
@@ -361,7 +439,7 @@ impl Plan {
     /// until the pass was submitted.
     ///
     /// # Errors
-    /// As [`Gpu::run`].
+    /// As [`Gpu::run`], and [`Error::Unsupported`] on the emulator.
     pub fn encode(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -372,8 +450,8 @@ impl Plan {
         let inputs: Vec<&AnyTensor> = bindings.inputs.iter().map(|operand| operand.any()).collect();
         let outputs: Vec<&AnyTensor> = bindings.outputs.iter().map(|operand| operand.any()).collect();
         let operands = Operands { inputs: &inputs, outputs: &outputs };
-        let executor = gpu.wgpu();
-        executor.check(self, &operands)?;
+        let executor = gpu.wgpu("encoding into a host's pass")?;
+        check(self, &operands, executor.memory.id)?;
         let scratch = self.scratch.iter().map(|&bytes| executor.allocate(bytes, true)).collect::<Result<Vec<_>>>()?;
         let steps = executor.bind(self, &operands, &scratch)?;
         for step in &steps {

@@ -18,6 +18,7 @@
 //! # Ok::<(), tilewise::Error>(())
 //! ```
 //!
+//! `Gpu::emulated` opens a device without a driver, which interprets the kernels and checks what they do.
 //! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
 
 #![deny(missing_docs, unsafe_code)]
@@ -27,6 +28,8 @@
 pub use wgpu;
 
 mod compose;
+#[allow(dead_code)] // until the machine reads all of it
+mod emulator;
 mod error;
 mod family;
 mod gpu;
@@ -41,6 +44,9 @@ mod split;
 mod tensor;
 pub mod verify;
 
+#[cfg(feature = "emulator")]
+pub use emulator::EmulatorOptions;
+pub use emulator::{Conflict, Finding, FindingKind, Site};
 pub use error::{Error, Result};
 #[doc(hidden)]
 pub use family::contraction::{Body as ContractionBody, Variant as ContractionVariant};

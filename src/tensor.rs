@@ -132,8 +132,11 @@ impl AnyTensor {
 
     /// The buffer that holds the tensor, and the byte at which it starts. The buffer may be larger than the tensor, and
     /// goes back to the pool with the last tensor that refers to it.
-    pub fn buffer(&self) -> (&wgpu::Buffer, u64) {
-        (&self.storage.buffer, self.offset)
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the emulator, whose tensors are no buffers.
+    pub fn buffer(&self) -> Result<(&wgpu::Buffer, u64)> {
+        Ok((self.storage.buffer()?, self.offset))
     }
 
     pub(crate) fn storage(&self) -> &Arc<Storage> {
@@ -150,7 +153,7 @@ impl AnyTensor {
 
     /// Whether the two lie in one buffer.
     pub(crate) fn shares_buffer(&self, other: &AnyTensor) -> bool {
-        self.storage.buffer == other.storage.buffer
+        self.storage.is(&other.storage)
     }
 
     /// Whether the two have bytes in common.
@@ -161,12 +164,13 @@ impl AnyTensor {
 
     /// Refuses a host's buffer that was not created for this use.
     pub(crate) fn expect_usage(&self, usage: wgpu::BufferUsages, during: &str) -> Result<()> {
-        if self.storage.buffer.usage().contains(usage) {
+        // Memory of the emulator may be used for everything.
+        let Ok(buffer) = self.storage.buffer() else { return Ok(()) };
+        let found = buffer.usage();
+        if found.contains(usage) {
             return Ok(());
         }
-        Err(Error::View {
-            detail: format!("{during} needs a buffer with usage {usage:?}, it has {:?}", self.storage.buffer.usage()),
-        })
+        Err(Error::View { detail: format!("{during} needs a buffer with usage {usage:?}, it has {found:?}") })
     }
 }
 
@@ -256,7 +260,10 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The buffer that holds the tensor, and the byte at which it starts.
-    pub fn buffer(&self) -> (&wgpu::Buffer, u64) {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the emulator, whose tensors are no buffers.
+    pub fn buffer(&self) -> Result<(&wgpu::Buffer, u64)> {
         self.any.buffer()
     }
 

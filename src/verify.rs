@@ -19,6 +19,7 @@ mod specials;
 
 use std::fmt;
 
+use crate::emulator::Finding;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::layout::{DType, Layout};
@@ -109,12 +110,17 @@ pub struct Report {
     pub sampled: bool,
     /// The worst fraction of the projection, where there was one.
     pub projection: Option<f64>,
+    /// What the emulator's checks found, all runs together.
+    pub findings: Vec<Finding>,
 }
 
 impl Report {
     /// Whether nothing was wrong. Suspect elements do not fail a user's check.
     pub fn passed(&self) -> bool {
-        self.wrong == 0 && self.trespasses == 0 && self.projection.is_none_or(|fraction| fraction <= 1.0)
+        self.wrong == 0
+            && self.trespasses == 0
+            && self.findings.is_empty()
+            && self.projection.is_none_or(|fraction| fraction <= 1.0)
     }
 
     /// Panics with the report unless [`passed`](Report::passed): a test's last line.
@@ -146,6 +152,7 @@ impl Report {
         self.suspect += other.suspect;
         self.trespasses += other.trespasses;
         self.sampled |= other.sampled;
+        other.findings.iter().for_each(|finding| finding.merge_into(&mut self.findings));
         self.projection = match (self.projection, other.projection) {
             (Some(x), Some(y)) => Some(x.max(y)),
             (x, y) => x.or(y),
@@ -171,7 +178,14 @@ impl fmt::Display for Report {
         if let Some(fraction) = self.projection {
             write!(f, "; projection of the whole {fraction:.3} of its bound")?;
         }
-        if self.sampled { f.write_str("; sampled") } else { Ok(()) }
+        if self.sampled {
+            f.write_str("; sampled")?;
+        }
+        if !self.findings.is_empty() {
+            let count = self.findings.len();
+            write!(f, "; {count} finding{}", if count == 1 { "" } else { "s" })?;
+        }
+        self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 
@@ -334,7 +348,8 @@ fn against<O: Twin + ?Sized>(
     for fill in Fill::ALL {
         let (operands, outputs) = guarded(gpu, plan, inputs, fill)?;
         let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
-        gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
+        let findings = gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
+        findings.iter().for_each(|finding| finding.merge_into(&mut total.findings));
         for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
             let words: Vec<u32> = bytemuck::pod_collect_to_vec(&gpu.download_bytes(arena)?);
             let (before, rest) = words.split_at(GUARD);
@@ -359,8 +374,9 @@ fn against<O: Twin + ?Sized>(
 
 /// A device on every adapter of the machine, with poisoned pools: what tests run on. Opened once a process.
 ///
-/// With no adapter the list is empty, a line on standard error says so, and tests that loop over it check nothing on a
-/// device; with `TILEWISE_REQUIRE_GPU=1` in the environment that is a failure instead.
+/// With no adapter there is the emulator alone, and a line on standard error says so; with `TILEWISE_REQUIRE_GPU=1` in the
+/// environment that is a failure instead. With `TILEWISE_EMULATOR=1` the emulator comes last beside the adapters. Without
+/// the crate's feature `emulator`, there is none, and the list may be empty.
 ///
 /// # Panics
 /// If a device is required and there is none, or an adapter cannot be opened.
@@ -368,17 +384,28 @@ fn against<O: Twin + ?Sized>(
 pub fn devices() -> &'static [Gpu] {
     static DEVICES: std::sync::OnceLock<Vec<Gpu>> = std::sync::OnceLock::new();
     DEVICES.get_or_init(|| {
+        let set = |variable| std::env::var(variable).as_deref() == Ok("1");
         let count = Gpu::adapters().len();
-        if count == 0 {
-            assert!(
-                std::env::var("TILEWISE_REQUIRE_GPU").as_deref() != Ok("1"),
-                "TILEWISE_REQUIRE_GPU is set, and there is no adapter"
-            );
-            eprintln!("no adapter found: nothing is checked on a device");
-        }
         let open = |index| Gpu::builder().adapter_index(index).poison(true).build();
-        (0..count).map(|index| open(index).unwrap_or_else(|error| panic!("adapter {index}: {error}"))).collect()
+        if count == 0 {
+            assert!(!set("TILEWISE_REQUIRE_GPU"), "TILEWISE_REQUIRE_GPU is set, and there is no adapter");
+            let instead =
+                if cfg!(feature = "emulator") { "the emulator runs everything" } else { "nothing is checked" };
+            eprintln!("no adapter found: {instead}");
+        }
+        let adapters = (0..count).map(|index| open(index).unwrap_or_else(|error| panic!("adapter {index}: {error}")));
+        let emulator = (count == 0 || set("TILEWISE_EMULATOR")).then(emulated).flatten();
+        adapters.chain(emulator).collect()
     })
+}
+
+/// The emulator, where the crate has it.
+#[cfg(not(target_arch = "wasm32"))]
+fn emulated() -> Option<Gpu> {
+    #[cfg(feature = "emulator")]
+    return Some(Gpu::emulated(Default::default()).unwrap_or_else(|error| panic!("the emulator: {error}")));
+    #[cfg(not(feature = "emulator"))]
+    None
 }
 
 /// A tensor that holds an operand and what guards it, and the operand.

@@ -2,7 +2,7 @@
 
 use tilewise::reference::{Expected, HostTensor, Select, Twin, Value};
 use tilewise::verify::compare;
-use tilewise::{DType, Error, Matmul};
+use tilewise::{Conflict, DType, Error, Finding, FindingKind, Matmul, Site};
 
 fn inputs() -> [HostTensor; 2] {
     let ramp = |n: usize| (0..n).map(|i| i as f32 * 0.37 - 3.0).collect::<Vec<_>>();
@@ -78,4 +78,30 @@ fn the_projection_sees_one_lost_row() {
     assert!(projection.worst_fraction > 1.0 && projection.row == 1, "{projection:?}");
     let output = HostTensor::new(&[4, 5], &right()).unwrap();
     assert!(Matmul::default().project(&inputs(), &output, 1).unwrap().worst_fraction <= 1.0);
+}
+
+#[test]
+fn a_finding_fails_although_every_value_is_right() {
+    let mut report = compare("test", 0, &HostTensor::new(&[4, 5], &right()).unwrap(), &expected()).unwrap();
+    assert!(report.passed());
+    let site = |line| Site { file: "a.wgsl".into(), line, column: 5, workgroup: [1, 0, 0], invocation: [2, 3, 0] };
+    report.findings.push(Finding {
+        kind: FindingKind::Race,
+        kernel: "matmul tiled".into(),
+        at: site(7),
+        address: Some(("tile".into(), 12)),
+        other: Some(Conflict { at: site(9), write: true }),
+        message: "reads what another writes".into(),
+        count: 4,
+    });
+    assert!(!report.passed());
+    let text = report.to_string();
+    assert!(text.contains("; 1 finding\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "matmul tiled: race: reads what another writes at a.wgsl:7:5, workgroup [1, 0, 0], invocation [2, 3, 0], \
+             byte 12 of `tile`; against the write at a.wgsl:9:5, workgroup [1, 0, 0], invocation [2, 3, 0]; 4 times"
+        ),
+        "{text}"
+    );
 }

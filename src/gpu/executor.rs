@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::compose::ParamSpace;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::bind::Window;
 use crate::gpu::memory::{Memory, POISON_BYTES, Storage};
-use crate::gpu::pipelines::{Kernel, Kernels};
+use crate::gpu::pipelines::{self, Kernel, Kernels};
+use crate::gpu::placement::{self, Operands, Placed};
 use crate::gpu::timing::{Label, Queries, Timings};
-use crate::plan::{Access, Dispatch, Param, Plan, Slot};
+use crate::plan::{Dispatch, Plan};
 use crate::profile::DeviceProfile;
 use crate::tensor::AnyTensor;
 
@@ -80,7 +81,7 @@ const SUBMIT_EVERY: usize = 256;
 
 pub(crate) struct WgpuExecutor {
     pub memory: Arc<Memory>,
-    kernels: Kernels,
+    kernels: Kernels<Kernel>,
     pipeline_cache: Option<wgpu::PipelineCache>,
     uniforms: Mutex<HashMap<Vec<u32>, wgpu::Buffer>>,
     recorder: Mutex<Recorder>,
@@ -90,12 +91,6 @@ pub(crate) struct WgpuExecutor {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Operands of one run of a plan.
-pub(crate) struct Operands<'a> {
-    pub inputs: &'a [&'a AnyTensor],
-    pub outputs: &'a [&'a AnyTensor],
 }
 
 impl WgpuExecutor {
@@ -119,7 +114,7 @@ impl WgpuExecutor {
                 recorder.commands.push(Command::Copy {
                     from: poison.clone(),
                     from_offset: 0,
-                    to: storage.buffer.clone(),
+                    to: storage.buffer()?.clone(),
                     to_offset: offset,
                     bytes: POISON_BYTES.min(storage.bytes - offset),
                 });
@@ -132,12 +127,13 @@ impl WgpuExecutor {
     /// Fills fresh storage. Nothing recorded can refer to it yet, so that the queue may write at once.
     pub fn fill(&self, storage: &Storage, bytes: &[u8]) -> Result<()> {
         let whole = bytes.len() & !3;
+        let buffer = storage.buffer()?;
         self.memory.health.guard(&self.memory.device, "upload", || {
-            self.memory.queue.write_buffer(&storage.buffer, 0, &bytes[..whole]);
+            self.memory.queue.write_buffer(buffer, 0, &bytes[..whole]);
             if whole < bytes.len() {
                 let mut last = [0; 4];
                 last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-                self.memory.queue.write_buffer(&storage.buffer, whole as u64, &last);
+                self.memory.queue.write_buffer(buffer, whole as u64, &last);
             }
         })
     }
@@ -152,60 +148,11 @@ impl WgpuExecutor {
         recorder.commands.push(Command::Copy {
             from,
             from_offset: 0,
-            to: tensor.storage().buffer.clone(),
+            to: tensor.storage().buffer()?.clone(),
             to_offset: tensor.byte_offset(),
             bytes: bytes.len() as u64,
         });
         recorder.held.push(tensor.storage().clone());
-        Ok(())
-    }
-
-    /// Checks operands against a plan: number, device, shape, type, alignment, aliasing.
-    pub fn check(&self, plan: &Plan, operands: &Operands<'_>) -> Result<()> {
-        let counts = [
-            ("inputs", plan.inputs.len(), operands.inputs.len()),
-            ("outputs", plan.outputs.len(), operands.outputs.len()),
-        ];
-        for (what, expected, found) in counts {
-            if expected != found {
-                return Err(Error::Count { op: plan.op, what, expected: expected.to_string(), found });
-            }
-        }
-        let inputs = operands.inputs.iter().zip(&plan.inputs).enumerate().map(|(i, (t, l))| (Slot::Input(i), *t, l));
-        let outputs =
-            operands.outputs.iter().zip(&plan.outputs).enumerate().map(|(i, (t, l))| (Slot::Output(i), *t, l));
-        let all: Vec<_> = inputs.chain(outputs).collect();
-        for (slot, tensor, planned) in &all {
-            if tensor.storage().memory.id != self.memory.id {
-                return Err(Error::OtherDevice { op: plan.op.into(), operand: slot.to_string() });
-            }
-            let unplanned = |detail| Err(Error::Unplanned { op: plan.op, operand: slot.to_string(), detail });
-            let found = tensor.layout();
-            if found.shape != planned.shape || found.dtype != planned.dtype {
-                return unplanned(format!("it is {found}, planned for {planned}"));
-            }
-            if found.align < planned.align {
-                return unplanned(format!("it is aligned to {} bytes, planned for {}", found.align, planned.align));
-            }
-            tensor.expect_usage(wgpu::BufferUsages::STORAGE, plan.op)?;
-        }
-        for (output, tensor) in operands.outputs.iter().enumerate() {
-            for (slot, other, _) in all.iter().filter(|(slot, ..)| *slot != Slot::Output(output)) {
-                if !tensor.shares_buffer(other) {
-                    continue;
-                }
-                if tensor.overlaps(other) {
-                    return Err(Error::Overlap { op: plan.op, output, other: slot.to_string() });
-                }
-                if !plan.in_arena() {
-                    return Err(Error::Unplanned {
-                        op: plan.op,
-                        operand: slot.to_string(),
-                        detail: format!("it shares its buffer with output {output}: plan with Layout::in_arena"),
-                    });
-                }
-            }
-        }
         Ok(())
     }
 
@@ -215,6 +162,10 @@ impl WgpuExecutor {
         plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch)).collect()
     }
 
+    fn kernel(&self, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
+        self.kernels.get(dispatch, |id| pipelines::build(&self.memory, self.pipeline_cache.as_ref(), dispatch, id))
+    }
+
     fn step(
         &self,
         plan: &Plan,
@@ -222,55 +173,11 @@ impl WgpuExecutor {
         operands: &Operands<'_>,
         scratch: &[Arc<Storage>],
     ) -> Result<Step> {
-        let kernel = self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
-        let placed: Vec<(&Arc<Storage>, Range<u64>)> = dispatch
-            .bindings
-            .iter()
-            .map(|binding| {
-                let (storage, base) = match binding.slot {
-                    Slot::Input(i) => (operands.inputs[i].storage(), operands.inputs[i].byte_offset()),
-                    Slot::Output(i) => (operands.outputs[i].storage(), operands.outputs[i].byte_offset()),
-                    Slot::Scratch(j) => (&scratch[j], 0),
-                };
-                (storage, base + binding.range.start..base + binding.range.end)
-            })
-            .collect();
-        let limits = self.memory.device.limits();
-        let mut windows = Vec::with_capacity(placed.len() + 1);
-        let mut offsets = Vec::with_capacity(placed.len());
-        for (i, ((storage, range), binding)) in placed.iter().zip(&dispatch.bindings).enumerate() {
-            // The whole buffer where it fits: then all views of it share their bind groups. Not if another operand lies in
-            // it and one of them is written: browsers refuse windows that overlap then, so they are as small as may be.
-            let contested = placed.iter().zip(&dispatch.bindings).enumerate().any(|(j, ((other, _), b))| {
-                i != j
-                    && other.buffer == storage.buffer
-                    && (b.access == Access::Write || binding.access == Access::Write)
-            });
-            let window = if storage.bytes <= limits.max_storage_buffer_binding_size && !contested {
-                0..storage.bytes & !3
-            } else {
-                let align = u64::from(limits.min_storage_buffer_offset_alignment);
-                // An operand without elements may lie at the very end; a window holds a word still.
-                let start = range.start.min(storage.bytes.saturating_sub(4)) / align * align;
-                start..range.end.next_multiple_of(4).max(start + 4).min(storage.bytes)
-            };
-            offsets.push(((range.start - window.start) / binding.element) as u32);
-            windows.push(Window {
-                buffer: storage.buffer.clone(),
-                offset: window.start,
-                bytes: window.end - window.start,
-            });
-        }
-        let params: Vec<u32> = dispatch
-            .params
-            .iter()
-            .map(|param| match *param {
-                Param::U32(word) => word,
-                Param::I32(word) => word as u32,
-                Param::F32(value) => value.to_bits(),
-                Param::Offset(binding) => offsets[binding],
-            })
-            .collect();
+        let kernel = self.kernel(dispatch)?;
+        let Placed { windows, params } = placement::place(dispatch, operands, scratch, &self.memory.device.limits());
+        let mut windows = (windows.iter())
+            .map(|w| Ok(Window { buffer: w.storage.buffer()?.clone(), offset: w.offset, bytes: w.bytes }))
+            .collect::<Result<Vec<_>>>()?;
         if let ParamSpace::Uniform { .. } = kernel.params {
             let buffer = self.uniform(&params)?;
             windows.push(Window { offset: 0, bytes: buffer.size(), buffer });
@@ -319,7 +226,7 @@ impl WgpuExecutor {
 
     /// Checks, binds and records a plan.
     pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<()> {
-        self.check(plan, operands)?;
+        placement::check(plan, operands, self.memory.id)?;
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
         let steps = self.bind(plan, operands, &scratch)?;
         let mut used: Vec<_> =
@@ -411,9 +318,7 @@ impl WgpuExecutor {
     /// Submits and has the tensor's bytes copied to memory that the host can map.
     fn stage(&self, tensor: &AnyTensor) -> Result<(wgpu::Buffer, Range<usize>)> {
         self.memory.health.check()?;
-        if tensor.storage().memory.id != self.memory.id {
-            return Err(Error::OtherDevice { op: "download".into(), operand: "the tensor".into() });
-        }
+        placement::expect_own("download", tensor, self.memory.id)?;
         tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, "download")?;
         let start = tensor.byte_offset() & !3;
         let end = (tensor.byte_offset() + tensor.layout().bytes()).next_multiple_of(4);
@@ -429,7 +334,7 @@ impl WgpuExecutor {
         let mut recorder = lock(&self.recorder);
         if end > start {
             recorder.commands.push(Command::Copy {
-                from: tensor.storage().buffer.clone(),
+                from: tensor.storage().buffer()?.clone(),
                 from_offset: start,
                 to: staging.clone(),
                 to_offset: 0,
@@ -561,7 +466,7 @@ impl WgpuExecutor {
     pub fn warm(&self, plan: &Plan) -> Result<()> {
         self.memory.health.check()?;
         for dispatch in &plan.dispatches {
-            self.kernels.get(&self.memory, self.pipeline_cache.as_ref(), dispatch)?;
+            self.kernel(dispatch)?;
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(crate) struct Memory {
 /// Bytes of the buffer that poison is copied from.
 pub(crate) const POISON_BYTES: u64 = 1 << 20;
 /// What poison looks like: a quiet NaN as f32, a NaN as f16 twice, large as an integer.
-const POISON_WORD: u32 = 0x7FC0_7E5A;
+pub(crate) const POISON_WORD: u32 = 0x7FC0_7E5A;
 /// The pool keeps at most this many bytes, or as much as is live if that is more: a steady loop never allocates, a burst is
 /// given back.
 const POOL_FLOOR: u64 = 64 << 20;
@@ -64,6 +64,11 @@ fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(256);
     let octave = 1u64 << (63 - bytes.leading_zeros());
     bytes.next_multiple_of(octave / 4)
+}
+
+/// The error of a tensor that no buffer of the device holds.
+pub(crate) fn too_large(needed: u64, available: u64) -> Error {
+    Error::Limit { op: "tensor".into(), limit: "max_buffer_size", needed, available, hint: "split the tensor" }
 }
 
 impl Memory {
@@ -91,13 +96,7 @@ impl Memory {
         self.health.check()?;
         let max = self.device.limits().max_buffer_size;
         if bytes > max {
-            return Err(Error::Limit {
-                op: "tensor".into(),
-                limit: "max_buffer_size",
-                needed: bytes,
-                available: max,
-                hint: "split the tensor",
-            });
+            return Err(too_large(bytes, max));
         }
         let size = size_class(bytes).min(max);
         let reused = {
@@ -117,7 +116,7 @@ impl Memory {
             Some(buffer) => buffer,
             None => self.create(size)?,
         };
-        let storage = Arc::new(Storage { buffer, bytes: size, memory: self.clone(), owned: true });
+        let storage = self.storage(buffer, size, true);
         let poison = (!fresh && self.poison).then(|| self.poison_source()).transpose()?;
         Ok((storage, poison))
     }
@@ -170,7 +169,12 @@ impl Memory {
 
     /// A view onto a buffer that the host owns.
     pub fn adopt(self: &Arc<Self>, buffer: &wgpu::Buffer) -> Arc<Storage> {
-        Arc::new(Storage { buffer: buffer.clone(), bytes: buffer.size(), memory: self.clone(), owned: false })
+        self.storage(buffer.clone(), buffer.size(), false)
+    }
+
+    fn storage(self: &Arc<Self>, buffer: wgpu::Buffer, bytes: u64, owned: bool) -> Arc<Storage> {
+        let block = Block::Wgpu(BufferBlock { buffer, bytes, memory: self.clone(), owned });
+        Arc::new(Storage { bytes, device: self.id, block })
     }
 
     /// A buffer that holds these bytes from its creation on: no queue, no order to mind.
@@ -236,16 +240,50 @@ impl Memory {
     }
 }
 
-/// Memory that tensors share: a pooled buffer, which goes back to the pool with its last holder, or a buffer of the
-/// host. Recorded work holds it too, so it cannot be reused before that work was submitted.
+/// Memory that tensors share. Recorded work holds it too, so it cannot be reused before that work was submitted.
 pub(crate) struct Storage {
-    pub buffer: wgpu::Buffer,
     pub bytes: u64,
-    pub memory: Arc<Memory>,
+    /// Tells devices apart.
+    pub device: u64,
+    pub block: Block,
+}
+
+/// What the memory is.
+pub(crate) enum Block {
+    Wgpu(BufferBlock),
+    #[cfg(feature = "emulator")]
+    Emulated(crate::gpu::emulated::Words),
+}
+
+impl Storage {
+    /// The buffer, where there is a wgpu device underneath.
+    pub fn buffer(&self) -> Result<&wgpu::Buffer> {
+        match &self.block {
+            Block::Wgpu(block) => Ok(&block.buffer),
+            #[cfg(feature = "emulator")]
+            Block::Emulated(_) => Err(crate::gpu::emulated::no_wgpu("the buffer of a tensor")),
+        }
+    }
+
+    /// Whether the two are the same memory. Two views of one buffer of a host have a storage each.
+    pub fn is(&self, other: &Storage) -> bool {
+        match (&self.block, &other.block) {
+            (Block::Wgpu(a), Block::Wgpu(b)) => a.buffer == b.buffer,
+            #[cfg(feature = "emulator")]
+            _ => std::ptr::eq(self, other),
+        }
+    }
+}
+
+/// A pooled buffer, which goes back to the pool with its last holder, or a buffer of the host.
+pub(crate) struct BufferBlock {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+    memory: Arc<Memory>,
     owned: bool,
 }
 
-impl Drop for Storage {
+impl Drop for BufferBlock {
     fn drop(&mut self) {
         if self.owned {
             self.memory.release(&self.buffer, self.bytes);

@@ -19,36 +19,37 @@ pub(crate) struct Kernel {
 }
 
 /// Kernels with the time of their last use.
-type Entries = HashMap<Arc<Composition>, (Arc<Kernel>, u64)>;
+type Entries<K> = HashMap<Arc<Composition>, (Arc<K>, u64)>;
 
-/// The kernels of a device that are in use. Bounded: the least recently used go first.
-#[derive(Default)]
-pub(crate) struct Kernels {
-    entries: Mutex<Entries>,
+/// The kernels of a device that are in use, in the form `K` that its executor runs. Bounded: the least recently used go first.
+pub(crate) struct Kernels<K> {
+    entries: Mutex<Entries<K>>,
     clock: AtomicU64,
+}
+
+impl<K> Default for Kernels<K> {
+    fn default() -> Self {
+        Kernels { entries: Mutex::default(), clock: AtomicU64::default() }
+    }
 }
 
 /// More than the kernels of any one network; a pipeline holds some 10 to 100 KiB in a driver.
 const CAPACITY: usize = 1024;
 
-impl Kernels {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+impl<K> Kernels<K> {
+    fn entries(&self) -> MutexGuard<'_, Entries<K>> {
         self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The kernel of a dispatch, built if need be: that compiles a shader, and takes from milliseconds to seconds.
-    pub fn get(
-        &self,
-        memory: &Memory,
-        cache: Option<&wgpu::PipelineCache>,
-        dispatch: &Dispatch,
-    ) -> Result<Arc<Kernel>> {
+    /// The kernel of a dispatch, built if need be, with a number that no other build had: that compiles a shader, and takes
+    /// from milliseconds to seconds.
+    pub fn get(&self, dispatch: &Dispatch, build: impl FnOnce(u64) -> Result<K>) -> Result<Arc<K>> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         if let Some((kernel, used)) = self.entries().get_mut(&dispatch.kernel) {
             *used = now;
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(build(memory, cache, dispatch, now)?);
+        let kernel = Arc::new(build(now)?);
         let mut entries = self.entries();
         if entries.len() >= CAPACITY
             && let Some(oldest) = entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())
@@ -64,12 +65,16 @@ impl Kernels {
     }
 }
 
-fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispatch, id: u64) -> Result<Kernel> {
+/// The pipeline of a dispatch. `id` tells it apart from all others of the device.
+pub(crate) fn build(
+    memory: &Memory,
+    cache: Option<&wgpu::PipelineCache>,
+    dispatch: &Dispatch,
+    id: u64,
+) -> Result<Kernel> {
     let composition = &dispatch.kernel;
     let name = composition.body.path;
-    let broken = |detail: String| Error::Shader { kernel: name.into(), detail };
-    let source = composition.compose().map_err(|error| broken(error.to_string()))?;
-    check(name, &source, &memory.device.limits())?;
+    let (source, _) = checked(composition, &memory.device.limits())?;
 
     let device = &memory.device;
     let storage = |read_only| wgpu::BindingType::Buffer {
@@ -123,9 +128,12 @@ fn build(memory: &Memory, cache: Option<&wgpu::PipelineCache>, dispatch: &Dispat
     })
 }
 
-/// Holds a kernel against limits that wgpu 30 leaves unchecked (it takes 32 KiB of workgroup memory where 16 are allowed),
-/// and reports errors of the text by file, line and column.
-fn check(name: &str, source: &Source, limits: &wgpu::Limits) -> Result<()> {
+/// Composes a kernel and holds it against limits that wgpu 30 leaves unchecked (it takes 32 KiB of workgroup memory where 16
+/// are allowed). Errors of the text are reported by file, line and column.
+pub(crate) fn checked(composition: &Composition, limits: &wgpu::Limits) -> Result<(Source, naga::Module)> {
+    let name = composition.body.path;
+    let source =
+        composition.compose().map_err(|error| Error::Shader { kernel: name.into(), detail: error.to_string() })?;
     let module = naga::front::wgsl::parse_str(&source.text)
         .map_err(|error| Error::Shader { kernel: name.into(), detail: source.describe_parse_error(&error) })?;
     let bytes: u64 = module
@@ -152,5 +160,5 @@ fn check(name: &str, source: &Source, limits: &wgpu::Limits) -> Result<()> {
         within("max_compute_workgroup_size_y", y.into(), limits.max_compute_workgroup_size_y.into(), hint)?;
         within("max_compute_workgroup_size_z", z.into(), limits.max_compute_workgroup_size_z.into(), hint)?;
     }
-    Ok(())
+    Ok((source, module))
 }

@@ -1,0 +1,369 @@
+//! Expressions, except functions of mathematics.
+
+use std::rc::Rc;
+
+use naga::proc::TypeResolution;
+use naga::{BinaryOperator, Expression, Handle, RelationalFunction, Scalar, ScalarKind, TypeInner, UnaryOperator};
+
+use super::layout::{Shape, ShapeKind};
+use super::memory::{Pointer, Root};
+use super::{Lowerer, Regs, Result, Value};
+use crate::emulator::code::{BinaryOp, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
+
+impl<'a> Lowerer<'a> {
+    /// What an expression is that has been evaluated, or that can be at any time.
+    pub(super) fn value(&mut self, handle: Handle<Expression>) -> Result<Value> {
+        if let Some(value) = self.body.values.get(&handle) {
+            return Ok(value.clone());
+        }
+        let value = self.expression(handle)?;
+        self.body.values.insert(handle, value.clone());
+        Ok(value)
+    }
+
+    pub(super) fn regs(&mut self, handle: Handle<Expression>) -> Result<Regs> {
+        match self.value(handle)? {
+            Value::Regs(regs) => Ok(regs),
+            Value::Pointer(_) => self.unsupported("a pointer as a value"),
+        }
+    }
+
+    /// The register of a scalar.
+    pub(super) fn reg(&mut self, handle: Handle<Expression>) -> Result<Reg> {
+        match self.regs(handle)?.first() {
+            Some(&reg) => Ok(reg),
+            None => self.unsupported("a value without components"),
+        }
+    }
+
+    pub(super) fn pointer(&mut self, handle: Handle<Expression>) -> Result<Pointer> {
+        match self.value(handle)? {
+            Value::Pointer(pointer) => Ok(pointer),
+            Value::Regs(_) => self.unsupported("a value as a pointer"),
+        }
+    }
+
+    fn inner(&self, handle: Handle<Expression>) -> &'a TypeInner {
+        self.body.info[handle].ty.inner_with(&self.module.types)
+    }
+
+    /// The type of a value's components.
+    pub(super) fn scalar(&self, handle: Handle<Expression>) -> Result<Scalar> {
+        match self.inner(handle).scalar() {
+            Some(scalar) => Ok(scalar),
+            None => self.unsupported("an operation on what is no scalar, vector or matrix"),
+        }
+    }
+
+    fn shape_of(&self, handle: Handle<Expression>) -> Result<Rc<Shape>> {
+        match self.body.info[handle].ty {
+            TypeResolution::Handle(ty) => self.shape(ty),
+            TypeResolution::Value(ref inner) => {
+                Shape::of_inner(inner, &self.shapes).or_else(|what| self.unsupported(what))
+            }
+        }
+    }
+
+    /// Evaluates an expression.
+    pub(super) fn expression(&mut self, handle: Handle<Expression>) -> Result<Value> {
+        let function = self.body.function;
+        let module = self.module;
+        let regs: Regs = match function.expressions[handle] {
+            Expression::Literal(literal) => [self.literal(literal)?].into(),
+            Expression::Constant(constant) => self.constant_expression(module.constants[constant].init)?,
+            Expression::ZeroValue(ty) => {
+                let words = self.shape(ty)?.words;
+                self.zeros(words)
+            }
+            Expression::Compose { ref components, .. } => {
+                let mut regs = Vec::new();
+                for &component in components {
+                    regs.extend_from_slice(&self.regs(component)?);
+                }
+                regs.into()
+            }
+            Expression::Access { base, index } => {
+                let index = self.reg(index)?;
+                return self.access(base, index);
+            }
+            Expression::AccessIndex { base, index } => match self.value(base)? {
+                Value::Pointer(pointer) => return Ok(Value::Pointer(self.part(&pointer, index)?)),
+                Value::Regs(regs) => self.part_of(&regs, base, index)?,
+            },
+            Expression::Splat { size, value } => vec![self.reg(value)?; size as usize].into(),
+            Expression::Swizzle { size, vector, pattern } => {
+                let vector = self.regs(vector)?;
+                pattern[..size as usize].iter().map(|&component| vector[component as usize]).collect()
+            }
+            Expression::FunctionArgument(index) => match self.body.arguments.get(index as usize) {
+                Some(argument) => return Ok(argument.clone()),
+                None => return self.unsupported("an argument that was not given"),
+            },
+            Expression::GlobalVariable(variable) => match self.globals.get(&variable) {
+                Some(pointer) => return Ok(Value::Pointer(pointer.clone())),
+                None => return self.unsupported("a variable that the kernel does not use"),
+            },
+            Expression::LocalVariable(variable) => match self.body.locals.get(&variable) {
+                Some(pointer) => return Ok(Value::Pointer(pointer.clone())),
+                None => return self.unsupported("a variable before its function"),
+            },
+            Expression::Load { pointer } => {
+                let pointer = self.pointer(pointer)?;
+                self.load(&pointer, self.body.aliases.contains(&handle))
+            }
+            Expression::Unary { op, expr } => self.negation(op, expr)?,
+            Expression::Binary { op, left, right } => self.operator(op, left, right)?,
+            Expression::Select { condition, accept, reject } => self.select(condition, accept, reject)?,
+            Expression::Relational { fun, argument } => [self.relational(fun, argument)?].into(),
+            Expression::Math { fun, arg, arg1, arg2, arg3 } => self.math(fun, arg, [arg1, arg2, arg3])?,
+            Expression::As { expr, kind, convert } => self.cast(expr, kind, convert)?,
+            Expression::ArrayLength(pointer) => {
+                let pointer = self.pointer(pointer)?;
+                let ShapeKind::Sequence { stride, count: None, .. } = pointer.shape.kind else {
+                    return self.unsupported("the length of what is no runtime array");
+                };
+                let Root::Memory(Place { memory: Memory::Buffer(buffer), base: offset, index: None }) = pointer.root
+                else {
+                    return self.unsupported("a runtime array outside of a buffer");
+                };
+                let to = self.temporary();
+                self.op(Op::ArrayLength { to, buffer, offset, stride });
+                [to].into()
+            }
+            Expression::CooperativeLoad { .. } | Expression::CooperativeMultiplyAdd { .. } => {
+                return self.unsupported("cooperative matrices");
+            }
+            Expression::ImageSample { .. } | Expression::ImageLoad { .. } | Expression::ImageQuery { .. } => {
+                return self.unsupported("textures");
+            }
+            Expression::Derivative { .. } => return self.unsupported("derivatives"),
+            Expression::Override(_) => return self.unsupported("an override without a value"),
+            Expression::CallResult(_)
+            | Expression::AtomicResult { .. }
+            | Expression::WorkGroupUniformLoadResult { .. }
+            | Expression::SubgroupBallotResult
+            | Expression::SubgroupOperationResult { .. } => {
+                return self.unsupported("a result before the statement that gives it");
+            }
+            Expression::RayQueryVertexPositions { .. }
+            | Expression::RayQueryProceedResult
+            | Expression::RayQueryGetIntersection { .. } => return self.unsupported("ray queries"),
+        };
+        Ok(Value::Regs(regs))
+    }
+
+    fn access(&mut self, base: Handle<Expression>, index: Reg) -> Result<Value> {
+        match self.value(base)? {
+            Value::Pointer(pointer) => Ok(Value::Pointer(self.element(&pointer, index)?)),
+            Value::Regs(regs) => {
+                let shape = self.shape_of(base)?;
+                if let (Some(&index), ShapeKind::Sequence { count: Some(count), .. }) =
+                    (self.known.get(&index), &shape.kind)
+                    && index < *count
+                {
+                    return Ok(Value::Regs(self.part_of(&regs, base, index)?));
+                }
+                let run = Pointer { root: Root::Registers { base: self.contiguous(&regs), index: None }, shape };
+                let element = self.element(&run, index)?;
+                Ok(Value::Regs(self.load(&element, false)))
+            }
+        }
+    }
+
+    /// The registers of a member or an element of a value.
+    fn part_of(&self, regs: &Regs, base: Handle<Expression>, index: u32) -> Result<Regs> {
+        let shape = self.shape_of(base)?;
+        let range = match &shape.kind {
+            ShapeKind::Sequence { element, .. } => element.words * index..element.words * (index + 1),
+            ShapeKind::Struct(members) => match members.get(index as usize) {
+                Some(member) => member.words..member.words + member.shape.words,
+                None => return self.unsupported("a member that the struct lacks"),
+            },
+            ShapeKind::Scalar { .. } => return self.unsupported("a part of a scalar"),
+        };
+        match regs.get(range.start as usize..range.end as usize) {
+            Some(regs) => Ok(regs.into()),
+            None => self.unsupported("a part beyond the end"),
+        }
+    }
+
+    fn negation(&mut self, op: UnaryOperator, expr: Handle<Expression>) -> Result<Regs> {
+        let op = match (op, self.scalar(expr)?.kind) {
+            (UnaryOperator::Negate, ScalarKind::Float) => UnaryOp::NegF,
+            (UnaryOperator::Negate, _) => UnaryOp::NegI,
+            (UnaryOperator::LogicalNot, _) => UnaryOp::NotBool,
+            (UnaryOperator::BitwiseNot, _) => UnaryOp::NotI,
+        };
+        Ok(self.regs(expr)?.iter().map(|&a| self.unary(op, a)).collect())
+    }
+
+    fn operator(&mut self, op: BinaryOperator, left: Handle<Expression>, right: Handle<Expression>) -> Result<Regs> {
+        let scalar = self.scalar(left)?;
+        let (a, b) = (self.regs(left)?, self.regs(right)?);
+        if op == BinaryOperator::Multiply {
+            match (self.inner(left), self.inner(right)) {
+                (TypeInner::Matrix { rows, .. }, TypeInner::Vector { .. } | TypeInner::Matrix { .. }) => {
+                    let (rows, inner) = (*rows as usize, a.len() / *rows as usize);
+                    let mut product = Vec::new();
+                    for column in b.chunks(inner) {
+                        for row in 0..rows {
+                            let terms: Vec<Reg> = a.iter().skip(row).step_by(rows).copied().collect();
+                            product.push(self.dot(scalar, &terms, column));
+                        }
+                    }
+                    return Ok(product.into());
+                }
+                (TypeInner::Vector { .. }, TypeInner::Matrix { rows, .. }) => {
+                    return Ok(b.chunks(*rows as usize).map(|column| self.dot(scalar, &a, column)).collect());
+                }
+                _ => {}
+            }
+        }
+        let (op, swapped) = match self.operation(op, scalar) {
+            Some(operation) => operation,
+            None => return self.unsupported(format!("{op:?} of {:?}", scalar.kind)),
+        };
+        let compute = |index| {
+            let (a, b) = (component(&a, index), component(&b, index));
+            let result = if swapped { self.binary(op, b, a) } else { self.binary(op, a, b) };
+            match op {
+                BinaryOp::AddF | BinaryOp::SubF | BinaryOp::MulF | BinaryOp::DivF | BinaryOp::RemF => {
+                    self.rounded(scalar, result)
+                }
+                _ => result,
+            }
+        };
+        Ok((0..a.len().max(b.len())).map(compute).collect())
+    }
+
+    /// The operation of an operator, and whether it takes its operands the other way round.
+    fn operation(&self, op: BinaryOperator, scalar: Scalar) -> Option<(BinaryOp, bool)> {
+        use BinaryOperator as B;
+        use ScalarKind::{Bool, Float, Sint, Uint};
+        let swapped = matches!(op, B::Greater | B::GreaterEqual);
+        let op = match (op, scalar.kind) {
+            (B::Add, Float) => BinaryOp::AddF,
+            (B::Subtract, Float) => BinaryOp::SubF,
+            (B::Multiply, Float) => BinaryOp::MulF,
+            (B::Divide, Float) => BinaryOp::DivF,
+            (B::Modulo, Float) => BinaryOp::RemF,
+            (B::Add, Sint | Uint) => BinaryOp::AddI,
+            (B::Subtract, Sint | Uint) => BinaryOp::SubI,
+            (B::Multiply, Sint | Uint) => BinaryOp::MulI,
+            (B::Divide, Sint) => BinaryOp::DivI,
+            (B::Divide, Uint) => BinaryOp::DivU,
+            (B::Modulo, Sint) => BinaryOp::RemI,
+            (B::Modulo, Uint) => BinaryOp::RemU,
+            (B::Equal, Float) => BinaryOp::EqF,
+            (B::Equal, Sint | Uint | Bool) => BinaryOp::EqI,
+            (B::NotEqual, Float) => BinaryOp::NeF,
+            (B::NotEqual, Sint | Uint | Bool) => BinaryOp::NeI,
+            (B::Less | B::Greater, Float) => BinaryOp::LtF,
+            (B::Less | B::Greater, Sint) => BinaryOp::LtI,
+            (B::Less | B::Greater, Uint) => BinaryOp::LtU,
+            (B::LessEqual | B::GreaterEqual, Float) => BinaryOp::LeF,
+            (B::LessEqual | B::GreaterEqual, Sint) => BinaryOp::LeI,
+            (B::LessEqual | B::GreaterEqual, Uint) => BinaryOp::LeU,
+            (B::And, Sint | Uint | Bool) | (B::LogicalAnd, Bool) => BinaryOp::And,
+            (B::InclusiveOr, Sint | Uint | Bool) | (B::LogicalOr, Bool) => BinaryOp::Or,
+            (B::ExclusiveOr, Sint | Uint | Bool) => BinaryOp::Xor,
+            (B::ShiftLeft, Sint | Uint) => BinaryOp::Shl,
+            (B::ShiftRight, Sint) => BinaryOp::ShrI,
+            (B::ShiftRight, Uint) => BinaryOp::ShrU,
+            _ => return None,
+        };
+        Some((op, swapped))
+    }
+
+    fn select(
+        &mut self,
+        condition: Handle<Expression>,
+        accept: Handle<Expression>,
+        reject: Handle<Expression>,
+    ) -> Result<Regs> {
+        let (condition, accept, reject) = (self.regs(condition)?, self.regs(accept)?, self.regs(reject)?);
+        let select = |index| {
+            let [condition, accept, reject] = [&condition, &accept, &reject].map(|regs| component(regs, index));
+            self.ternary(TernaryOp::Select, condition, reject, accept)
+        };
+        Ok((0..accept.len()).map(select).collect())
+    }
+
+    fn relational(&mut self, fun: RelationalFunction, argument: Handle<Expression>) -> Result<Reg> {
+        let regs = self.regs(argument)?;
+        let join = match fun {
+            RelationalFunction::All => BinaryOp::And,
+            RelationalFunction::Any => BinaryOp::Or,
+            RelationalFunction::IsNan | RelationalFunction::IsInf => {
+                return self.unsupported(format!("{fun:?}, which WGSL lacks"));
+            }
+        };
+        let mut regs = regs.iter().copied();
+        let first = match regs.next() {
+            Some(first) => first,
+            None => self.constant(u32::from(join == BinaryOp::And)),
+        };
+        Ok(regs.fold(first, |all, reg| self.binary(join, all, reg)))
+    }
+
+    fn cast(&mut self, expr: Handle<Expression>, kind: ScalarKind, convert: Option<u8>) -> Result<Regs> {
+        let from = self.scalar(expr)?;
+        let regs = self.regs(expr)?;
+        let Some(width) = convert else {
+            // Bits stay, where registers hold the bits.
+            return match (from.kind, from.width, kind) {
+                (ScalarKind::Float, 2, ScalarKind::Float) => Ok(regs),
+                (ScalarKind::Bool, _, _) | (_, _, ScalarKind::Bool) => self.unsupported("the bits of a bool"),
+                (_, 4, _) => Ok(regs),
+                _ => self.unsupported(format!("the bits of {:?} of {} bytes", from.kind, from.width)),
+            };
+        };
+        if !matches!((kind, width), (ScalarKind::Bool, _) | (_, 4) | (ScalarKind::Float, 2)) {
+            return self.unsupported(format!("{kind:?} of {width} bytes"));
+        }
+        let to = Scalar { kind, width };
+        regs.iter().map(|&a| self.converted(from, to, a)).collect()
+    }
+
+    fn converted(&mut self, from: Scalar, to: Scalar, a: Reg) -> Result<Reg> {
+        use ScalarKind::{Bool, Float, Sint, Uint};
+        Ok(match (from.kind, to.kind) {
+            (Float, Float) if from.width > to.width => self.unary(UnaryOp::RoundF16, a),
+            (Float, Float) | (Sint | Uint | Bool, Sint | Uint) | (Bool, Bool) => a,
+            (Float, Sint | Uint) => {
+                let mut a = a;
+                if from.width == 2 {
+                    // As wide as the source's finite values are.
+                    let (least, most) = (self.float(-65504.0), self.float(65504.0));
+                    a = self.binary(BinaryOp::MaxF, a, least);
+                    a = self.binary(BinaryOp::MinF, a, most);
+                }
+                self.unary(if to.kind == Sint { UnaryOp::FToI } else { UnaryOp::FToU }, a)
+            }
+            (Sint, Float) => {
+                let value = self.unary(UnaryOp::IToF, a);
+                self.rounded(to, value)
+            }
+            (Uint | Bool, Float) => {
+                let value = self.unary(UnaryOp::UToF, a);
+                self.rounded(to, value)
+            }
+            (Float, Bool) => self.unary(UnaryOp::FToBool, a),
+            (Sint | Uint, Bool) => self.unary(UnaryOp::ToBool, a),
+            _ => return self.unsupported(format!("conversion of {:?} to {:?}", from.kind, to.kind)),
+        })
+    }
+
+    /// A value of a type, computed as f32, as that type has it.
+    pub(super) fn rounded(&mut self, scalar: Scalar, value: Reg) -> Reg {
+        match scalar {
+            Scalar { kind: ScalarKind::Float, width: 2 } => self.unary(UnaryOp::RoundF16, value),
+            _ => value,
+        }
+    }
+}
+
+/// A component of a vector, or the scalar that stands for all of them.
+pub(super) fn component(regs: &Regs, index: usize) -> Reg {
+    if regs.len() == 1 { regs[0] } else { regs[index] }
+}

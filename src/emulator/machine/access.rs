@@ -1,0 +1,418 @@
+//! Accesses to memory: their addresses, the checks, the transactions that they need, and the words themselves.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::shadow::Cell;
+use super::workgroup::{MOST_LANES, Machine, Subgroup};
+use crate::emulator::FindingKind;
+use crate::emulator::code::{AtomicOp, BufferBinding, Memory, Place, Reg, Width};
+
+/// The address of a lane that accesses nothing: it is inactive or outside.
+const NONE: u32 = u32::MAX;
+
+/// The kind of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mode {
+    write: bool,
+    atomic: bool,
+}
+
+const READ: Mode = Mode { write: false, atomic: false };
+const WRITE: Mode = Mode { write: true, atomic: false };
+const ATOMIC_READ: Mode = Mode { write: false, atomic: true };
+const ATOMIC_WRITE: Mode = Mode { write: true, atomic: true };
+
+impl<const CHECKED: bool> Machine<'_, CHECKED> {
+    pub fn load(&mut self, subgroup: &mut Subgroup, at: usize, to: Reg, (place, width): (&Place, Width)) {
+        self.access(subgroup, at, place, (bytes(width), READ));
+        let to = self.row(to);
+        let to = &mut subgroup.registers[to];
+        let half = width == Width::Half;
+        let addresses = &self.addresses[..to.len()];
+        // NONE is beyond any memory, since sizes are below it.
+        match place.memory {
+            Memory::Workgroup => {
+                for (to, &byte) in to.iter_mut().zip(addresses) {
+                    *to = self.local.get((byte >> 2) as usize).copied().unwrap_or(0);
+                }
+            }
+            Memory::Buffer(buffer) => {
+                let words = self.shared.launch.windows[buffer as usize].words;
+                for (to, &byte) in to.iter_mut().zip(addresses) {
+                    *to = words.get((byte >> 2) as usize).map_or(0, |word| word.load(Ordering::Relaxed));
+                }
+            }
+        }
+        if half {
+            for (to, &byte) in to.iter_mut().zip(addresses) {
+                *to = *to >> (8 * (byte & 2)) & 0xffff;
+            }
+        }
+    }
+
+    pub fn store(&mut self, subgroup: &mut Subgroup, at: usize, from: Reg, (place, width): (&Place, Width)) {
+        self.access(subgroup, at, place, (bytes(width), WRITE));
+        let from = &subgroup.registers[self.row(from)];
+        let lanes = from.iter().zip(&self.addresses);
+        match (place.memory, width) {
+            (Memory::Workgroup, Width::Word) => {
+                for (&value, &byte) in lanes {
+                    if let Some(word) = self.local.get_mut((byte >> 2) as usize) {
+                        *word = value;
+                    }
+                }
+            }
+            (Memory::Workgroup, Width::Half) => {
+                for (&value, &byte) in lanes {
+                    if let Some(word) = self.local.get_mut((byte >> 2) as usize) {
+                        *word = with_half(*word, byte, value);
+                    }
+                }
+            }
+            (Memory::Buffer(buffer), Width::Word) => {
+                let words = self.shared.launch.windows[buffer as usize].words;
+                for (&value, &byte) in lanes {
+                    if let Some(word) = words.get((byte >> 2) as usize) {
+                        word.store(value, Ordering::Relaxed);
+                    }
+                }
+            }
+            (Memory::Buffer(buffer), Width::Half) => {
+                let words = self.shared.launch.windows[buffer as usize].words;
+                for (&value, &byte) in lanes {
+                    if let Some(word) = words.get((byte >> 2) as usize) {
+                        // Another thread may write the other half.
+                        update(word, |word| with_half(word, byte, value));
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn atomic_load(&mut self, subgroup: &mut Subgroup, at: usize, to: Reg, place: &Place) {
+        self.access(subgroup, at, place, (4, ATOMIC_READ));
+        self.change(subgroup, place, Some(to), |_, _, old| old);
+    }
+
+    pub fn atomic_store(&mut self, subgroup: &mut Subgroup, at: usize, from: Reg, place: &Place) {
+        self.access(subgroup, at, place, (4, ATOMIC_WRITE));
+        let from = self.row(from).start;
+        self.change(subgroup, place, None, |registers, lane, _| registers[from + lane]);
+    }
+
+    pub fn atomic(
+        &mut self,
+        subgroup: &mut Subgroup,
+        at: usize,
+        place: &Place,
+        (op, to, value): (AtomicOp, Option<Reg>, Reg),
+    ) {
+        self.access(subgroup, at, place, (4, ATOMIC_WRITE));
+        let from = self.row(value).start;
+        self.change(subgroup, place, to, |registers, lane, old| changed(op, old, registers[from + lane]));
+    }
+
+    /// The registers are `to`, `exchanged`, `compare` and `value`.
+    pub fn compare_exchange(&mut self, subgroup: &mut Subgroup, at: usize, place: &Place, registers: [Reg; 4]) {
+        self.access(subgroup, at, place, (4, ATOMIC_WRITE));
+        let [to, exchanged, compare, value] = registers;
+        let [compare_row, value_row] = [self.row(compare).start, self.row(value).start];
+        let mut equal = [0; MOST_LANES];
+        self.change(subgroup, place, Some(to), |registers, lane, old| {
+            equal[lane] = u32::from(old == registers[compare_row + lane]);
+            if equal[lane] != 0 { registers[value_row + lane] } else { old }
+        });
+        let exchanged = self.row(exchanged);
+        subgroup.registers[exchanged].copy_from_slice(&equal[..self.lanes]);
+    }
+
+    /// Changes memory at the addresses, lane after lane; `to` gets what was there, 0 where nothing is.
+    fn change(
+        &mut self,
+        subgroup: &mut Subgroup,
+        place: &Place,
+        to: Option<Reg>,
+        mut new: impl FnMut(&[u32], usize, u32) -> u32,
+    ) {
+        for lane in 0..self.lanes {
+            let word = (self.addresses[lane] >> 2) as usize;
+            let registers = &subgroup.registers;
+            self.row[lane] = match place.memory {
+                Memory::Workgroup => match self.local.get_mut(word) {
+                    Some(word) => {
+                        let old = *word;
+                        *word = new(registers, lane, old);
+                        old
+                    }
+                    None => 0,
+                },
+                Memory::Buffer(buffer) => match self.shared.launch.windows[buffer as usize].words.get(word) {
+                    Some(word) => update(word, |old| new(registers, lane, old)),
+                    None => 0,
+                },
+            };
+        }
+        if let Some(to) = to {
+            let to = self.row(to);
+            subgroup.registers[to].copy_from_slice(&self.row[..self.lanes]);
+        }
+    }
+
+    /// Works out the addresses of an access, checks it and counts it.
+    fn access(&mut self, subgroup: &Subgroup, at: usize, place: &Place, (width, mode): (u32, Mode)) {
+        let size = match place.memory {
+            Memory::Workgroup => self.code.workgroup_bytes,
+            Memory::Buffer(buffer) => self.shared.prepared.bytes[buffer as usize],
+        };
+        // What may be added to the base.
+        let room = size.checked_sub(width).and_then(|room| room.checked_sub(place.base));
+        let lanes = self.lanes;
+        let addresses = &mut self.addresses[..lanes];
+        match (room, place.index) {
+            (None, _) => addresses.fill(NONE),
+            (Some(_), None) => addresses.fill(place.base),
+            (Some(room), Some(index)) => {
+                let start = (index as usize) << self.shift;
+                for (address, &index) in addresses.iter_mut().zip(&subgroup.registers[start..start + lanes]) {
+                    *address = if index <= room { place.base.wrapping_add(index) } else { NONE };
+                }
+            }
+        }
+        if CHECKED && self.addresses[..lanes].contains(&NONE) {
+            self.outside(subgroup, at, place, width, size);
+        }
+        if subgroup.count != lanes as u64 {
+            for (lane, address) in self.addresses[..lanes].iter_mut().enumerate() {
+                if subgroup.active >> lane & 1 == 0 {
+                    *address = NONE;
+                }
+            }
+        }
+        let bytes = self.shared.prepared.numbers[at];
+        if bytes != 0 {
+            self.count(place.memory, bytes);
+        }
+        if CHECKED {
+            match place.memory {
+                Memory::Workgroup => self.check_local(subgroup, at, width, mode),
+                Memory::Buffer(buffer) => self.check_buffer(subgroup, at, buffer as usize, width, mode),
+            }
+        }
+    }
+
+    /// Raises a finding for each active lane that is outside.
+    #[cold]
+    fn outside(&mut self, subgroup: &Subgroup, at: usize, place: &Place, width: u32, size: u32) {
+        for lane in (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0) {
+            if self.addresses[lane] == NONE {
+                let index = place.index.map_or(0, |index| subgroup.registers[self.row(index).start + lane]);
+                let byte = u64::from(place.base) + u64::from(index);
+                let name = self.name(place.memory);
+                let detail = || (format!("{width} bytes from byte {byte} on, of {size}"), Some((name, byte)));
+                let invocation = (subgroup.number << self.shift) + lane as u32;
+                self.raise(FindingKind::OutOfBounds, at as u32, invocation, detail);
+            }
+        }
+    }
+
+    fn name(&self, memory: Memory) -> String {
+        match memory {
+            Memory::Workgroup => "workgroup memory".into(),
+            Memory::Buffer(buffer) => self.code.buffers[buffer as usize].name.clone(),
+        }
+    }
+
+    /// Checks an access to workgroup memory against the shadow.
+    fn check_local(&mut self, subgroup: &Subgroup, at: usize, width: u32, mode: Mode) {
+        let fences = self.fences(subgroup, true);
+        let zeroed = self.shared.launch.options.zero_workgroup_memory;
+        let granule = self.shared.prepared.workgroup_granule;
+        let mut now = self.stamp(subgroup, 0, at, mode.atomic);
+        for lane in 0..self.lanes {
+            let byte = self.addresses[lane];
+            if byte != NONE {
+                for part in 0..width / granule {
+                    let cell = &mut self.local_shadow[(byte / granule + part) as usize];
+                    let unwritten = cell.write.time < self.start;
+                    let race =
+                        if mode.write { cell.write::<true>(now, &fences) } else { cell.read::<true>(now, &fences) };
+                    if let Some(other) = race {
+                        self.race(now, mode.write, other, || ("workgroup memory".into(), u64::from(byte)));
+                    }
+                    if unwritten && mode == READ && !zeroed {
+                        let message = || "workgroup memory is read that nothing in the workgroup wrote".into();
+                        let detail = || (message(), Some(("workgroup memory".into(), u64::from(byte))));
+                        self.raise(FindingKind::Uninitialised, at as u32, now.local(), detail);
+                    }
+                }
+            }
+            now.who += 1;
+        }
+    }
+
+    /// Checks an access to a buffer against the shadow and what was written at all.
+    fn check_buffer(&mut self, subgroup: &Subgroup, at: usize, buffer: usize, width: u32, mode: Mode) {
+        let window = &self.shared.launch.windows[buffer];
+        if let Some(initialised) = window.initialised {
+            for lane in 0..self.lanes {
+                let byte = self.addresses[lane];
+                if byte == NONE {
+                    continue;
+                }
+                let address = window.offset + u64::from(byte);
+                if mode.write {
+                    initialised.set(address, width);
+                } else if !mode.atomic && !initialised.get(address, width) {
+                    let name = &self.code.buffers[buffer].name;
+                    let detail = || ("memory is read that nothing wrote".into(), Some((name.clone(), u64::from(byte))));
+                    let invocation = (subgroup.number << self.shift) + lane as u32;
+                    self.raise(FindingKind::Uninitialised, at as u32, invocation, detail);
+                }
+            }
+        }
+        let shared = self.shared;
+        let Some(mut arena) = shared.prepared.tracked[buffer].and_then(|index| shared.shadow.arena(index)) else {
+            return;
+        };
+        let fences = self.fences(subgroup, false);
+        let granule = shared.prepared.storage_granule;
+        let mut now = self.stamp(subgroup, 0, at, mode.atomic);
+        for lane in 0..self.lanes {
+            let byte = self.addresses[lane];
+            for part in 0..width / granule {
+                let address = window.offset + u64::from(byte) + u64::from(part * granule);
+                let cell = if byte == NONE { None } else { arena.cell(address) };
+                let check = |cell: &mut Cell| {
+                    if mode.write { cell.write::<false>(now, &fences) } else { cell.read::<false>(now, &fences) }
+                };
+                if let Some(other) = cell.and_then(check) {
+                    let name = &self.code.buffers[buffer].name;
+                    self.race(now, mode.write, other, || (name.clone(), u64::from(byte)));
+                }
+            }
+            now.who += 1;
+        }
+    }
+
+    /// Counts the transactions of an access of so many bytes for each lane.
+    fn count(&mut self, memory: Memory, bytes: u32) {
+        match memory {
+            Memory::Workgroup => self.count_banks(bytes),
+            Memory::Buffer(buffer) => {
+                let storage = matches!(self.code.buffers[buffer as usize].binding, BufferBinding::Storage { .. });
+                if storage {
+                    self.count_sectors(buffer as usize, bytes);
+                }
+            }
+        }
+    }
+
+    fn count_sectors(&mut self, buffer: usize, bytes: u32) {
+        let mut sorted = [0; MOST_LANES];
+        let mut count = 0;
+        for &address in &self.addresses[..self.lanes] {
+            sorted[count] = address;
+            count += usize::from(address != NONE);
+        }
+        let sorted = &mut sorted[..count];
+        if !sorted.is_sorted() {
+            sorted.sort_unstable();
+        }
+        // Where the window starts in a line.
+        let shift = self.shared.launch.windows[buffer].offset % 128;
+        let (mut covered, mut distinct) = (0, 0);
+        // The first sector and line that are not counted yet.
+        let (mut sector, mut line) = (0, 0);
+        let (mut sectors, mut lines) = (0, 0);
+        for &address in sorted.iter() {
+            let start = u64::from(address) + shift;
+            let end = start + u64::from(bytes);
+            distinct += end - end.min(start.max(covered));
+            covered = covered.max(end);
+            let beyond = (end - 1) / 32 + 1;
+            sectors += beyond - beyond.min(sector.max(start / 32));
+            sector = sector.max(beyond);
+            let beyond = (end - 1) / 128 + 1;
+            lines += beyond - beyond.min(line.max(start / 128));
+            line = line.max(beyond);
+        }
+        if count > 0 {
+            let total = &mut self.counters.transactions;
+            total.accesses += 1;
+            total.sectors += sectors;
+            total.lines += lines;
+            total.least_sectors += distinct.div_ceil(32);
+            total.least_lines += distinct.div_ceil(128);
+        }
+    }
+
+    /// Counts the passes over the banks: a bank gives one word at a time, to any number of lanes.
+    fn count_banks(&mut self, bytes: u32) {
+        const BANKS: usize = 32;
+        // The first word that each bank has to give, the others, and how many they are.
+        let mut first = [NONE; BANKS];
+        let mut others = [0; 4 * MOST_LANES];
+        let mut further = 0;
+        let mut counts = [0u64; BANKS];
+        for &address in self.addresses[..self.lanes].iter().filter(|&&address| address != NONE) {
+            for word in address / 4..(address + bytes).div_ceil(4) {
+                let bank = word as usize % BANKS;
+                if first[bank] == NONE {
+                    (first[bank], counts[bank]) = (word, 1);
+                } else if first[bank] != word && !others[..further].contains(&word) {
+                    // A vector has four words at most.
+                    others[further] = word;
+                    further += 1;
+                    counts[bank] += 1;
+                }
+            }
+        }
+        let passes = counts.iter().copied().max().unwrap_or(0);
+        if passes > 0 {
+            let least = counts.iter().sum::<u64>().div_ceil(BANKS as u64);
+            self.counters.banks.accesses += 1;
+            self.counters.banks.passes += passes;
+            self.counters.banks.extra += passes - least;
+        }
+    }
+}
+
+fn bytes(width: Width) -> u32 {
+    match width {
+        Width::Half => 2,
+        Width::Word => 4,
+    }
+}
+
+/// A word of which the half at a byte is replaced.
+fn with_half(word: u32, byte: u32, half: u32) -> u32 {
+    let shift = 8 * (byte & 2);
+    word & !(0xffff << shift) | (half & 0xffff) << shift
+}
+
+/// Changes a word at once; what it was before.
+fn update(word: &AtomicU32, mut new: impl FnMut(u32) -> u32) -> u32 {
+    let mut old = word.load(Ordering::Relaxed);
+    loop {
+        match word.compare_exchange_weak(old, new(old), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(old) => return old,
+            Err(now) => old = now,
+        }
+    }
+}
+
+fn changed(op: AtomicOp, old: u32, value: u32) -> u32 {
+    match op {
+        AtomicOp::Add => old.wrapping_add(value),
+        AtomicOp::AddF => (f32::from_bits(old) + f32::from_bits(value)).to_bits(),
+        AtomicOp::Sub => old.wrapping_sub(value),
+        AtomicOp::And => old & value,
+        AtomicOp::Or => old | value,
+        AtomicOp::Xor => old ^ value,
+        AtomicOp::MinI => (old as i32).min(value as i32) as u32,
+        AtomicOp::MinU => old.min(value),
+        AtomicOp::MaxI => (old as i32).max(value as i32) as u32,
+        AtomicOp::MaxU => old.max(value),
+        AtomicOp::Exchange => value,
+    }
+}
