@@ -233,7 +233,7 @@ pub(crate) enum TernaryOp {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
-pub(crate) enum AtomicOp { Add, Sub, And, Or, Xor, MinI, MinU, MaxI, MaxU, Exchange }
+pub(crate) enum AtomicOp { Add, AddF, Sub, And, Or, Xor, MinI, MinU, MaxI, MaxU, Exchange }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]

@@ -442,6 +442,7 @@ fn update(word: &AtomicU32, mut new: impl FnMut(u32) -> u32) -> u32 {
 fn changed(op: AtomicOp, old: u32, value: u32) -> u32 {
     match op {
         AtomicOp::Add => old.wrapping_add(value),
+        AtomicOp::AddF => (f32::from_bits(old) + f32::from_bits(value)).to_bits(),
         AtomicOp::Sub => old.wrapping_sub(value),
         AtomicOp::And => old & value,
         AtomicOp::Or => old | value,
