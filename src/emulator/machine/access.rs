@@ -231,19 +231,21 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         for lane in 0..self.lanes {
             let byte = self.addresses[lane];
             if byte != NONE {
+                let (mut race, mut unwritten) = (None, false);
                 for part in 0..width / granule {
                     let cell = &mut self.local_shadow[(byte / granule + part) as usize];
-                    let unwritten = cell.write.time < self.start;
-                    let race =
+                    unwritten |= cell.write.time < self.start;
+                    let other =
                         if mode.write { cell.write::<true>(now, &fences) } else { cell.read::<true>(now, &fences) };
-                    if let Some(other) = race {
-                        self.race(now, mode.write, other, || ("workgroup memory".into(), u64::from(byte)));
-                    }
-                    if unwritten && mode == READ && !zeroed {
-                        let message = || "workgroup memory is read that nothing in the workgroup wrote".into();
-                        let detail = || (message(), Some(("workgroup memory".into(), u64::from(byte))));
-                        self.raise(FindingKind::Uninitialised, at as u32, now.local(), detail);
-                    }
+                    race = race.or(other);
+                }
+                if let Some(other) = race {
+                    self.race(now, mode.write, other, || ("workgroup memory".into(), u64::from(byte)));
+                }
+                if unwritten && mode == READ && !zeroed {
+                    let message = || "workgroup memory is read that nothing in the workgroup wrote".into();
+                    let detail = || (message(), Some(("workgroup memory".into(), u64::from(byte))));
+                    self.raise(FindingKind::Uninitialised, at as u32, now.local(), detail);
                 }
             }
             now.who += 1;
@@ -279,16 +281,17 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         let mut now = self.stamp(subgroup, 0, at, mode.atomic);
         for lane in 0..self.lanes {
             let byte = self.addresses[lane];
-            for part in 0..width / granule {
+            let mut race = None;
+            for part in 0..if byte == NONE { 0 } else { width / granule } {
                 let address = window.offset + u64::from(byte) + u64::from(part * granule);
-                let cell = if byte == NONE { None } else { arena.cell(address) };
                 let check = |cell: &mut Cell| {
                     if mode.write { cell.write::<false>(now, &fences) } else { cell.read::<false>(now, &fences) }
                 };
-                if let Some(other) = cell.and_then(check) {
-                    let name = &self.code.buffers[buffer].name;
-                    self.race(now, mode.write, other, || (name.clone(), u64::from(byte)));
-                }
+                race = race.or(arena.cell(address).and_then(check));
+            }
+            if let Some(other) = race {
+                let name = &self.code.buffers[buffer].name;
+                self.race(now, mode.write, other, || (name.clone(), u64::from(byte)));
             }
             now.who += 1;
         }
@@ -348,32 +351,67 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
 
     /// Counts the passes over the banks: a bank gives one word at a time, to any number of lanes.
     fn count_banks(&mut self, bytes: u32) {
-        const BANKS: usize = 32;
-        // The first word that each bank has to give, the others, and how many they are.
-        let mut first = [NONE; BANKS];
-        let mut others = [0; 4 * MOST_LANES];
-        let mut further = 0;
-        let mut counts = [0u64; BANKS];
-        for &address in self.addresses[..self.lanes].iter().filter(|&&address| address != NONE) {
-            for word in address / 4..(address + bytes).div_ceil(4) {
-                let bank = word as usize % BANKS;
-                if first[bank] == NONE {
-                    (first[bank], counts[bank]) = (word, 1);
-                } else if first[bank] != word && !others[..further].contains(&word) {
-                    // A vector has four words at most.
-                    others[further] = word;
-                    further += 1;
-                    counts[bank] += 1;
-                }
-            }
+        let mut banks = BankUse::default();
+        let addresses = self.addresses[..self.lanes].iter().filter(|&&address| address != NONE);
+        if bytes <= 4 {
+            addresses.for_each(|&address| banks.take(address / 4));
+        } else {
+            addresses
+                .for_each(|&address| (address / 4..(address + bytes).div_ceil(4)).for_each(|word| banks.take(word)));
         }
-        let passes = counts.iter().copied().max().unwrap_or(0);
-        if passes > 0 {
-            let least = counts.iter().sum::<u64>().div_ceil(BANKS as u64);
+        if banks.distinct > 0 {
             self.counters.banks.accesses += 1;
-            self.counters.banks.passes += passes;
-            self.counters.banks.extra += passes - least;
+            self.counters.banks.passes += banks.passes;
+            self.counters.banks.extra += banks.passes - banks.distinct.div_ceil(BANKS as u64);
         }
+    }
+}
+
+const BANKS: usize = 32;
+
+/// The words that an access takes from each bank.
+struct BankUse {
+    /// The first word of each bank.
+    first: [u32; BANKS],
+    /// How many it gives.
+    counts: [u8; BANKS],
+    /// The words that are not the first of their bank: a vector has four at most.
+    others: [u32; 4 * MOST_LANES],
+    further: usize,
+    /// The words of the busiest bank, and of all.
+    passes: u64,
+    distinct: u64,
+}
+
+impl Default for BankUse {
+    fn default() -> Self {
+        let others = [0; 4 * MOST_LANES];
+        BankUse { first: [NONE; BANKS], counts: [0; BANKS], others, further: 0, passes: 0, distinct: 0 }
+    }
+}
+
+impl BankUse {
+    #[inline(always)]
+    fn take(&mut self, word: u32) {
+        let bank = word as usize % BANKS;
+        if self.first[bank] != word {
+            self.add(word, bank);
+        }
+    }
+
+    fn add(&mut self, word: u32, bank: usize) {
+        if self.first[bank] == NONE {
+            self.first[bank] = word;
+        } else if self.others[..self.further].contains(&word) {
+            return;
+        } else {
+            self.others[self.further] = word;
+            self.further += 1;
+        }
+        // A lane takes a bank's words once, so there are at most as many as lanes.
+        self.counts[bank] += 1;
+        self.distinct += 1;
+        self.passes = self.passes.max(u64::from(self.counts[bank]));
     }
 }
 

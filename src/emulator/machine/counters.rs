@@ -1,6 +1,8 @@
 //! What was executed, counted.
 
-use crate::emulator::code::{BinaryOp, BufferBinding, Code, CollectOp, Memory, Op, TernaryOp, UnaryOp, Width};
+use crate::emulator::code::{
+    AtomicOp, BinaryOp, BufferBinding, Code, CollectOp, Memory, Op, TernaryOp, UnaryOp, Width,
+};
 
 /// Bytes that went to and from memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,6 +181,7 @@ fn flops(op: &Op) -> u64 {
             matches!(op, B::AddF | B::SubF | B::MulF | B::DivF | B::RemF | B::MinF | B::MaxF | B::PowF | B::Atan2F)
         }
         Op::Ternary { op: TernaryOp::FmaF, .. } => return 2,
+        Op::Atomic { op: AtomicOp::AddF, .. } => true,
         Op::Collect { op, .. } => matches!(op, C::AddF | C::MulF | C::MinF | C::MaxF),
         _ => false,
     };

@@ -164,6 +164,8 @@ impl<'a, const CHECKED: bool> Machine<'a, CHECKED> {
         self.begin(group);
         let seed = self.shared.launch.options.shuffle.map(|seed| mixed(seed ^ mixed(group.wrapping_add(1))));
         let mut round = 0u64;
+        // A workgroup's order depends on its number alone, not on what its thread ran before.
+        self.order.iter_mut().enumerate().for_each(|(turn, index)| *index = turn);
         loop {
             if let Some(seed) = seed {
                 for last in (1..self.order.len()).rev() {

@@ -53,6 +53,7 @@ fn atomics() {
     let expected = |op: AtomicOp, values: &mut dyn Iterator<Item = u32>| {
         values.fold(start, |old, value| match op {
             Add => old.wrapping_add(value),
+            AddF => (f32::from_bits(old) + f32::from_bits(value)).to_bits(),
             Sub => old.wrapping_sub(value),
             And => old & value,
             Or => old | value,
@@ -64,7 +65,7 @@ fn atomics() {
             Exchange => value,
         })
     };
-    for op in [Add, Sub, And, Or, Xor, MinI, MinU, MaxI, MaxU, Exchange] {
+    for op in [Add, AddF, Sub, And, Or, Xor, MinI, MinU, MaxI, MaxU, Exchange] {
         for in_workgroup in [false, true] {
             let mut b = Build::new(20, 2, 16);
             let index = b.builtin(Builtin::LocalIndex);

@@ -53,21 +53,20 @@ fn read_after_write() {
     }
 }
 
+/// All read a word, which one of them then writes: an early reader, and the last one.
 #[test]
 fn write_after_read() {
-    for storage in [false, true] {
+    for (storage, writer) in [(false, 3), (false, 15), (true, 3), (true, 15)] {
         expect(FindingKind::Race, |b, index, mended| {
-            let byte = b.with(BinaryOp::MulI, index, 4);
-            let place = |byte| if storage { at(0, byte) } else { local(0, Some(byte)) };
-            // All read word 3, which one of them then writes.
-            let three = b.constant(12);
-            let value = b.load(place(three));
+            let word = b.constant(4 * writer);
+            let place = if storage { at(0, word) } else { local(0, Some(word)) };
+            let value = b.load(place);
             if mended {
                 b.op(if storage { STORAGE } else { LOCAL });
             }
-            let writer = b.with(BinaryOp::EqI, index, 3);
-            b.if_(writer);
-            b.store(place(byte), value);
+            let writes = b.with(BinaryOp::EqI, index, writer);
+            b.if_(writes);
+            b.store(place, value);
             b.end();
         });
     }
