@@ -109,18 +109,20 @@ fn halves() {
     }
 }
 
-/// A subgroup's barrier orders its own lanes in workgroup memory, and no others.
+/// A subgroup's barrier orders its own lanes in workgroup memory; no others, and not in storage memory.
 #[test]
 fn subgroup_barriers() {
-    for (partner, size, ordered) in [(1, 4, true), (1, 8, true), (8, 8, false), (8, 32, true)] {
+    for (partner, size, storage) in [(1, 4, false), (1, 8, false), (8, 8, false), (8, 32, false), (1, 32, true)] {
+        let place = |byte| if storage { at(0, byte) } else { local(0, Some(byte)) };
+        let ordered = !storage && partner < size;
         let outcome = one(
             |b, index| {
                 let byte = b.with(BinaryOp::MulI, index, 4);
-                b.store(local(0, Some(byte)), index);
+                b.store(place(byte), index);
                 b.op(Op::Barrier { workgroup: false, storage: false, subgroup: true });
                 let other = b.with(BinaryOp::Xor, index, partner);
                 let byte = b.with(BinaryOp::MulI, other, 4);
-                b.load(local(0, Some(byte)));
+                b.load(place(byte));
             },
             size,
             None,
