@@ -113,7 +113,7 @@ pub(crate) fn binary(op: BinaryOp, to: &mut [u32], a: &[u32], b: &[u32]) {
 pub(crate) fn ternary(op: TernaryOp, to: &mut [u32], a: &[u32], b: &[u32], c: &[u32]) {
     match op {
         TernaryOp::FmaF => {
-            map3(to, a, b, c, |a, b, c| f32::from_bits(a).mul_add(f32::from_bits(b), f32::from_bits(c)).to_bits())
+            map3(to, a, b, c, |a, b, c| fused(f32::from_bits(a), f32::from_bits(b), f32::from_bits(c)).to_bits())
         }
         TernaryOp::Select => map3(to, a, b, c, |a, b, c| if a != 0 { c } else { b }),
         TernaryOp::ExtractBitsI => map3(to, a, b, c, |a, offset, count| {
@@ -213,6 +213,21 @@ fn ldexp(a: f32, exponent: i32) -> f32 {
     let exponent = exponent.clamp(-400, 400);
     let power = f64::from_bits(((1023 + exponent) as u64) << 52);
     (f64::from(a) * power) as f32
+}
+
+/// a * b + c, rounded once. `f32::mul_add` would be a call for each lane where the target is not known to have the
+/// instruction; this is arithmetic on vectors. The product of doubles is exact; their sum is rounded to odd, by its error as
+/// Knuth's two-sum gives it, so that rounding it again to f32 is right (Boldo and Melquiond, "Emulation of FMA and correctly
+/// rounded sums: proved algorithms using rounding to odd", 2008).
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let part = sum - product;
+    let error = (product - (sum - part)) + (c - part);
+    let bits = sum.to_bits();
+    let odd = if (error < 0.0) == (sum < 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    let inexact = error != 0.0 && sum.is_finite() && bits & 1 == 0;
+    (if inexact { f64::from_bits(odd) } else { sum }) as f32
 }
 
 /// The f32 of the f16 that is next to the f32, ties to even, without branches.
@@ -377,5 +392,30 @@ mod tests {
         let x = 1.0 + 1.0 / 4096.0;
         assert_eq!(three(TernaryOp::FmaF, bits(x), bits(x), bits(-1.0)), bits(2f32.powi(-11) + 2f32.powi(-24)));
         assert_eq!(three(TernaryOp::Select, 1, 5, 6), 6);
+    }
+
+    #[test]
+    fn fused_products_are_rounded_once() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        };
+        for trial in 0..400_000 {
+            let (a, b) = (f32::from_bits(next()), f32::from_bits(next()));
+            // Any bits, near cancellation, and a tail far below a tie.
+            let c = match trial % 4 {
+                0 => f32::from_bits(next()),
+                1 => -(a * b),
+                2 => f32::from_bits((a * b).to_bits() ^ (next() & 0x8fff_ffff)),
+                _ => a * b * 2f32.powi((next() % 120) as i32 - 60),
+            };
+            let (a, b) = if trial % 3 == 0 { (f32::from_bits(a.to_bits() & !0xfff), b) } else { (a, b) };
+            let (ours, std) = (fused(a, b, c), a.mul_add(b, c));
+            assert!(
+                ours.to_bits() == std.to_bits() || ours.is_nan() && std.is_nan(),
+                "{a:e} {b:e} {c:e}: {ours:e} {std:e}"
+            );
+        }
     }
 }

@@ -648,11 +648,14 @@ fn registers_are_used_again() {
     assert!(!code.ops.iter().any(|op| matches!(op, Op::Unary { .. })));
 }
 
+/// An op with the shapes of its inputs.
+type Case = (Box<dyn crate::Op>, Vec<Vec<usize>>);
+
 /// Every composition that ops plan for, with parameters in immediates or a buffer, in one arena or not.
 #[test]
 fn every_composition_lowers() {
     let plane = vec![2, 4, 9, 11];
-    let floats: Vec<(Box<dyn crate::Op>, Vec<Vec<usize>>)> = vec![
+    let floats: Vec<Case> = vec![
         (Box::new(Matmul::default()), vec![vec![70, 33], vec![33, 90]]),
         (
             Box::new(Matmul { activation: Activation::Gelu, ..Default::default() }),
@@ -674,7 +677,7 @@ fn every_composition_lowers() {
         (Box::new(Concat { dim: 1 }), vec![plane.clone(), plane.clone()]),
         (Box::new(Pad { padding: vec![[1, 1]; 4], mode: PadMode::Reflect }), vec![plane.clone()]),
     ];
-    let wholes: Vec<(Box<dyn crate::Op>, Vec<Vec<usize>>)> = vec![
+    let wholes: Vec<Case> = vec![
         (Box::new(Binary { kind: BinaryKind::Div }), vec![plane.clone(), vec![9, 1]]),
         (Box::new(Reduce { kind: ReduceKind::Max, ..Default::default() }), vec![plane]),
     ];
@@ -702,3 +705,5 @@ fn every_composition_lowers() {
     }
     assert!(compositions > 100, "{compositions}");
 }
+
+mod chance;
