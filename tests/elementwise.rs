@@ -16,6 +16,15 @@ fn check(op: &dyn Twin, inputs: &[HostTensor]) {
     }
 }
 
+/// As [`check`], on the devices that are known to keep to IEEE with NaN and infinity, which WGSL does not ask of them.
+#[track_caller]
+fn check_ieee(op: &dyn Twin, inputs: &[HostTensor]) {
+    let ieee = |name: &str| name.contains("llvmpipe") || name.contains("emulator");
+    for gpu in devices().iter().filter(|gpu| ieee(&gpu.profile().name)) {
+        verify::candidates(gpu, op, inputs).unwrap().iter().for_each(|report| report.assert_strict());
+    }
+}
+
 /// As [`check`], and every element has to be the twin's to the bit.
 #[track_caller]
 fn exact(op: &dyn Twin, inputs: &[HostTensor]) {
@@ -92,12 +101,12 @@ fn special_values_go_by_ieee() {
     let (nan, inf) = (f32::NAN, f32::INFINITY);
     let x = f32s(&[8], &[nan, inf, -inf, 0.0, -0.0, -1.0, 1.0, -2.5]);
     for kind in UnaryKind::ALL {
-        check(&Unary { kind }, std::slice::from_ref(&x));
+        check_ieee(&Unary { kind }, std::slice::from_ref(&x));
     }
     let x: Vec<f32> = [nan, inf, -inf, 0.0, -0.0, 1.0, -1.0, 2.0, -3.0, 0.5].repeat(10);
     let y: Vec<f32> = (0..100).map(|i| x[i / 10]).collect();
     for kind in BinaryKind::ALL {
-        check(&Binary { kind }, &[f32s(&[100], &x), f32s(&[100], &y)]);
+        check_ieee(&Binary { kind }, &[f32s(&[100], &x), f32s(&[100], &y)]);
     }
 }
 

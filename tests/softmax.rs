@@ -6,8 +6,11 @@ use tilewise::{Class, DType, DeviceProfile, Layout, LogSoftmax, Op, Softmax};
 
 #[track_caller]
 fn check(dim: usize, shape: &[usize], data: &[f32]) {
+    // WGSL does not ask of a device to keep NaN and infinity: these do.
+    let ieee = |name: &str| name.contains("llvmpipe") || name.contains("emulator");
+    let special = data.iter().any(|x| !x.is_finite());
     let input = [HostTensor::new(shape, data).unwrap()];
-    for gpu in devices() {
+    for gpu in devices().iter().filter(|gpu| !special || ieee(&gpu.profile().name)) {
         let mut reports = verify::candidates(gpu, &Softmax { dim }, &input).unwrap();
         reports.extend(verify::candidates(gpu, &LogSoftmax { dim }, &input).unwrap());
         for report in reports {

@@ -13,6 +13,10 @@ pub(super) fn exp_error(x: f64) -> f64 {
     (3.0 + 2.0 * x.abs().min(f64::from(f32::MAX))) * ULP
 }
 
+/// How much of a tiny exponential may be flushed to 0: one that is made of a fraction in [1/2, 1) and a power of two loses
+/// results of a binade more than the numbers that WGSL lets go.
+pub(super) const EXP_TINY: f64 = 2.0 * TINY;
+
 /// The error function to about 1e-16, by its series below 3 and the continued fraction of erfc above (Abramowitz and
 /// Stegun 7.1.6 and 7.1.14).
 pub(super) fn erf(x: f64) -> f64 {
@@ -52,7 +56,7 @@ fn sigmoid(x: f64) -> f64 {
 fn sigmoid_error(x: f64) -> f64 {
     let t = (-x.abs()).exp();
     let numerator = if x < 0.0 { exp_error(x) } else { 0.0 };
-    sigmoid(x) * (numerator + exp_error(x) * t / (1.0 + t) + U + DIVISION) + TINY
+    sigmoid(x) * (numerator + exp_error(x) * t / (1.0 + t) + U + DIVISION) + EXP_TINY
 }
 
 /// The error of a tanh made of t = exp(-2|x|) and (1 - t) / (1 + t), or of its series up to x^9 where |x| < 1/4.
@@ -161,7 +165,7 @@ pub fn activate(activation: Activation, x: Value) -> Value {
             let log = t.ln_1p();
             let y = (if v < 0.0 { 0.0 } else { v }) + log;
             // The series of log1p: a division, some ten roundings, a truncation below 1.6e-8.
-            x.step(y, 1.0, t * exp_error(v) + log * (DIVISION + 12.0 * U) + U * y.abs() + TINY)
+            x.step(y, 1.0, t * exp_error(v) + log * (DIVISION + 12.0 * U) + U * y.abs() + EXP_TINY)
         }
         Activation::Softsign => {
             let y = v / (1.0 + v.abs());
@@ -177,7 +181,7 @@ pub fn activate(activation: Activation, x: Value) -> Value {
             };
             let of_exp = exp_error(v) * if v >= 0.0 { 4.0 * t } else { 2.0 };
             let y = v * ratio;
-            x.step(y, 1.1, y.abs() * (of_exp + 8.0 * U + DIVISION) + (v.abs() + 1.0) * TINY)
+            x.step(y, 1.1, y.abs() * (of_exp + 8.0 * U + DIVISION) + (v.abs() + 1.0) * EXP_TINY)
         }
         Activation::Clamp(low, high) => {
             let (low, high) = (f64::from(low), f64::from(high));

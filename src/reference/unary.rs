@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::unary::{Unary, UnaryKind};
-use crate::reference::activation::{activate, erf, exp_error};
+use crate::reference::activation::{EXP_TINY, activate, erf, exp_error};
 use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value};
 
 /// A function of an f32 with WGSL's error of it.
@@ -23,7 +23,7 @@ fn float(kind: UnaryKind, x: f64) -> Value {
         } else {
             x
         }),
-        UnaryKind::Exp => Value::within(x.exp(), x.exp() * exp_error(x) + TINY),
+        UnaryKind::Exp => Value::within(x.exp(), x.exp() * exp_error(x) + EXP_TINY),
         // Absolute near 1, where the logarithm passes 0.
         UnaryKind::Log if (0.5..=2.0).contains(&x) => Value::within(x.ln(), 2f64.powi(-21)),
         UnaryKind::Log => relative(x.ln(), 3.0),
