@@ -371,7 +371,7 @@ fn qualified(hook: &str, name: &str) -> String {
 }
 
 /// Line and column, from 1, of a byte offset. It works on bytes, so that an offset inside a character is no panic.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line = before.split(|&byte| byte == b'\n').next_back().unwrap_or_default();
     let characters = line.iter().filter(|&byte| byte & 0xC0 != 0x80).count();

@@ -1,8 +1,10 @@
 //! The emulator: runs the same WGSL on any machine, the way a GPU would, without a driver.
 //!
-//! A kernel is parsed and validated by naga, lowered to a flat [`Code`](code::Code) over registers of a word for each lane,
+//! A kernel is parsed and validated by naga, lowered to a flat code over registers of a word for each lane,
 //! and run subgroup by subgroup with lane masks; barriers are rendezvous. With the sanitizer on, every memory access is
 //! checked and reported as a [`Finding`].
+//!
+//! `Gpu::emulated` runs the crate's own kernels so; `Shader` runs anyone's.
 
 #[cfg(feature = "emulator")]
 pub(crate) mod alu;
@@ -12,11 +14,15 @@ pub(crate) mod code;
 pub(crate) mod lower;
 #[cfg(feature = "emulator")]
 pub(crate) mod machine;
+#[cfg(feature = "emulator")]
+mod shader;
 
 use std::fmt;
 
 #[cfg(feature = "emulator")]
 use crate::error::{Error, Result};
+#[cfg(feature = "emulator")]
+pub use shader::{BindingData, Ran, Run, Shader};
 
 /// How the emulator runs kernels, and what device it pretends to be.
 #[cfg(feature = "emulator")]
@@ -143,7 +149,7 @@ impl fmt::Display for FindingKind {
 /// Where an access stands in the shaders, and who ran it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
-    /// The shader file, relative to `shaders/`; `(composed text)` for lines that no file has.
+    /// The shader file, relative to `shaders/`; `(composed text)` for lines that no file has. Of a `Shader`, its name.
     pub file: String,
     /// Line, from 1; 0 if it is about the kernel as a whole.
     pub line: usize,

@@ -167,6 +167,28 @@ pub enum Error {
         /// The finding, with file, line and column.
         detail: String,
     },
+    /// A shader of the caller's is not valid WGSL.
+    #[error("{name}:{line}:{column}: {message}")]
+    Wgsl {
+        /// The shader's name.
+        name: String,
+        /// Line, from 1; 0 if it is about the shader as a whole.
+        line: usize,
+        /// Column, from 1, in characters; 0 if it is about the shader as a whole.
+        column: usize,
+        /// What is wrong, in one line.
+        message: String,
+        /// The same with the lines that it is about, in the words of naga.
+        report: String,
+    },
+    /// A shader of the caller's cannot be started with what it is given.
+    #[error("{entry}: {detail}")]
+    Launch {
+        /// The entry point.
+        entry: String,
+        /// What does not fit.
+        detail: String,
+    },
     /// wgpu refused something that had passed the crate's own checks: a bug of the crate, or of a driver.
     #[error("{during}: {detail}")]
     Wgpu {

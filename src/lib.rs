@@ -29,7 +29,7 @@ pub use wgpu;
 
 mod compose;
 #[allow(dead_code)] // until the machine reads all of it
-mod emulator;
+pub mod emulator;
 mod error;
 mod family;
 mod gpu;

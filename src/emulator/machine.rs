@@ -16,14 +16,13 @@ mod workgroup;
 mod tests;
 
 pub(crate) use counters::Counters;
-#[allow(unused_imports)] // until an executor tells of races
-pub(crate) use findings::{Access, Raised};
+pub(crate) use findings::Raised;
 pub(crate) use shadow::Initialised;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::EmulatorOptions;
 use super::code::Code;
-use super::{EmulatorOptions, FindingKind};
 use findings::Findings;
 use prepared::Prepared;
 use shadow::StorageShadow;
@@ -57,6 +56,12 @@ pub(crate) struct Window<'a> {
     pub bytes: u64,
     /// What was written of the whole allocation, where that is tracked.
     pub initialised: Option<&'a Initialised>,
+}
+
+/// Tells allocations apart, in findings and where windows overlap.
+pub(crate) fn next_identity() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What came of a dispatch, besides the contents of memory.
@@ -150,16 +155,7 @@ fn work<const CHECKED: bool>(shared: &Shared<'_>) -> (Findings, Counters) {
 }
 
 fn refused(message: String) -> Outcome {
-    let raised = Raised {
-        kind: FindingKind::Unsupported,
-        span: naga::Span::UNDEFINED,
-        other: None,
-        workgroup: [0; 3],
-        invocation: [0; 3],
-        address: None,
-        message,
-        count: 0,
-    };
+    let raised = Raised::unsupported(message, naga::Span::UNDEFINED);
     Outcome { findings: vec![raised], ..Outcome::default() }
 }
 

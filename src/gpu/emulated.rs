@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::compose::{ParamSpace, Source};
 use crate::emulator::code::{BufferBinding, Code};
-use crate::emulator::machine::{self, Initialised, Launch, Outcome, Raised};
-use crate::emulator::{Conflict, EmulatorOptions, Finding, FindingKind, Site, lower};
+use crate::emulator::machine::{self, Initialised, Launch, Outcome};
+use crate::emulator::{EmulatorOptions, Finding, FindingKind, lower};
 use crate::error::{Error, Result};
 use crate::gpu::memory::{Block, MemoryStats, POISON_WORD, Storage};
 use crate::gpu::pipelines::{Kernels, checked};
@@ -26,12 +26,6 @@ pub(crate) fn no_wgpu(what: &str) -> Error {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Tells allocations apart, in findings and where windows overlap.
-fn next_identity() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The memory of a tensor.
@@ -181,8 +175,12 @@ impl EmulatorExecutor {
         stats.peak_bytes = stats.peak_bytes.max(stats.live_bytes);
         drop(stats);
         let initialised = self.options.sanitizer.then(|| Initialised::new(count));
-        let block =
-            Block::Emulated(Words { words, identity: next_identity(), initialised, memory: self.stats.clone() });
+        let block = Block::Emulated(Words {
+            words,
+            identity: machine::next_identity(),
+            initialised,
+            memory: self.stats.clone(),
+        });
         Ok(Arc::new(Storage { bytes, device: self.id, block }))
     }
 
@@ -342,7 +340,7 @@ impl EmulatorExecutor {
             placed.params.iter().copied().chain(std::iter::repeat(0)).take(size).map(AtomicU32::new).collect();
         let params = machine::Window {
             words: &params,
-            identity: next_identity(),
+            identity: machine::next_identity(),
             offset: 0,
             bytes: size as u64 * 4,
             initialised: None,
@@ -388,7 +386,8 @@ impl EmulatorExecutor {
         let launch = Launch { code, grid: dispatch.grid, windows: &windows, options: &self.options };
         let Outcome { findings, complete, .. } = machine::run(&launch);
         let kernel = format!("{} {}", plan.op, plan.variant);
-        let raised: Vec<Finding> = findings.into_iter().map(|raised| finding(&kernel, name, source, raised)).collect();
+        let raised: Vec<Finding> =
+            findings.into_iter().map(|raised| raised.located(&kernel, |span| locate(name, source, span))).collect();
         raised.iter().for_each(|finding| finding.merge_into(found));
         if complete {
             return Ok(());
@@ -399,26 +398,6 @@ impl EmulatorExecutor {
         };
         let why = raised.iter().find(ends).map_or("nothing says why".into(), Finding::to_string);
         Err(Error::Shader { kernel: name.into(), detail: format!("it does not come to its end: {why}") })
-    }
-}
-
-/// A finding in terms of the files.
-fn finding(kernel: &str, body: &str, source: &Source, raised: Raised) -> Finding {
-    let site = |span, workgroup, invocation| {
-        let (file, line, column) = locate(body, source, span);
-        Site { file, line, column, workgroup, invocation }
-    };
-    Finding {
-        kind: raised.kind,
-        kernel: kernel.into(),
-        at: site(raised.span, raised.workgroup, raised.invocation),
-        address: raised.address,
-        other: raised
-            .other
-            .map(|other| Conflict { at: site(other.span, other.workgroup, other.invocation), write: other.write }),
-        message: raised.message,
-        // The machine counts how many more there were.
-        count: raised.count.saturating_add(1),
     }
 }
 

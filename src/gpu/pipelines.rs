@@ -136,6 +136,12 @@ pub(crate) fn checked(composition: &Composition, limits: &wgpu::Limits) -> Resul
         composition.compose().map_err(|error| Error::Shader { kernel: name.into(), detail: error.to_string() })?;
     let module = naga::front::wgsl::parse_str(&source.text)
         .map_err(|error| Error::Shader { kernel: name.into(), detail: source.describe_parse_error(&error) })?;
+    within_limits(name, &module, limits)?;
+    Ok((source, module))
+}
+
+/// Holds a module against the limits that wgpu does not hold it against once overrides have their values.
+pub(crate) fn within_limits(name: &str, module: &naga::Module, limits: &wgpu::Limits) -> Result<()> {
     let bytes: u64 = module
         .global_variables
         .iter()
@@ -160,5 +166,5 @@ pub(crate) fn checked(composition: &Composition, limits: &wgpu::Limits) -> Resul
         within("max_compute_workgroup_size_y", y.into(), limits.max_compute_workgroup_size_y.into(), hint)?;
         within("max_compute_workgroup_size_z", z.into(), limits.max_compute_workgroup_size_z.into(), hint)?;
     }
-    Ok((source, module))
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use naga::Span;
 
-use crate::emulator::FindingKind;
+use crate::emulator::{Conflict, Finding, FindingKind, Site};
 
 /// A finding, in the terms of the code.
 #[derive(Clone, Debug)]
@@ -25,6 +25,42 @@ pub(crate) struct Raised {
     pub message: String,
     /// How many more of the same kind at the same place there were.
     pub count: u64,
+}
+
+impl Raised {
+    /// About what cannot be run.
+    pub fn unsupported(message: String, span: Span) -> Self {
+        Raised {
+            kind: FindingKind::Unsupported,
+            span,
+            other: None,
+            workgroup: [0; 3],
+            invocation: [0; 3],
+            address: None,
+            message,
+            count: 0,
+        }
+    }
+
+    /// In terms of the text: `locate` gives the file, line and column of a span.
+    pub fn located(self, kernel: &str, locate: impl Fn(Span) -> (String, usize, usize)) -> Finding {
+        let site = |span, workgroup, invocation| {
+            let (file, line, column) = locate(span);
+            Site { file, line, column, workgroup, invocation }
+        };
+        Finding {
+            kind: self.kind,
+            kernel: kernel.into(),
+            at: site(self.span, self.workgroup, self.invocation),
+            address: self.address,
+            other: self
+                .other
+                .map(|other| Conflict { at: site(other.span, other.workgroup, other.invocation), write: other.write }),
+            message: self.message,
+            // The machine counts how many more there were.
+            count: self.count.saturating_add(1),
+        }
+    }
 }
 
 /// An access to memory.

@@ -1,0 +1,19 @@
+// expect: nonuniform_barrier 9
+// run: bind 0.0=f32x64:ramp 0.1=f32x64:poison; set FROM=9
+override FROM: u32 = 0;
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+var<workgroup> tile: array<f32, 64>;
+
+fn turned(i: u32) -> f32 {
+    workgroupBarrier();
+    return tile[63u - i];
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) i: u32) {
+    tile[i] = x[i];
+    if i >= FROM {
+        y[i] = turned(i);
+    }
+}

@@ -1,0 +1,13 @@
+// expect: none
+// run: bind 0.0=f32x64:ramp 0.1=f32x64:poison
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) i: u32) {
+    var best = array<f32, 4>();
+    for (var k = 0u; k < 4u; k++) {
+        best[k] = x[(i + k) % 64u];
+    }
+    y[i] = best[i % 4u];
+}

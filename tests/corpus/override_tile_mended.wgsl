@@ -1,0 +1,14 @@
+// expect: none
+// run: bind 0.0=f32x64:ramp 0.1=f32x64:poison; set SIZE=64 SHIFT=3
+override SIZE: u32 = 8;
+override SHIFT: u32;
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+var<workgroup> tile: array<f32, SIZE>;
+
+@compute @workgroup_size(SIZE)
+fn main(@builtin(local_invocation_index) i: u32) {
+    tile[i] = x[i];
+    workgroupBarrier();
+    y[i] = tile[(i + SHIFT) % SIZE];
+}

@@ -1,0 +1,12 @@
+// expect: inactive_lane 10
+// run: bind 0.0=f32x64:ramp 0.1=f32x64:poison
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) i: u32, @builtin(subgroup_invocation_id) lane: u32) {
+    let value = x[i];
+    if lane % 2u == 0u {
+        y[i] = subgroupShuffleXor(value, 1u);
+    }
+}
