@@ -221,3 +221,7 @@ impl fmt::Display for Finding {
         if self.count > 1 { write!(f, "; {} times", self.count) } else { Ok(()) }
     }
 }
+
+mod counters;
+
+pub use counters::{Banks, Counted, Counters, Traffic, Transactions};

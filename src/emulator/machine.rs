@@ -15,7 +15,7 @@ mod workgroup;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::Counters;
+pub(crate) use super::counters::Counters;
 #[allow(unused_imports)] // until an executor tells of races
 pub(crate) use findings::{Access, Raised};
 pub(crate) use shadow::Initialised;
