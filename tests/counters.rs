@@ -224,7 +224,9 @@ fn pictures_are_well_formed_and_show_the_figures() {
         ];
         let explanations: Vec<Explanation> =
             plans.iter().map(|plan| plan.explain_counted(gpu.profile(), &[])).collect();
-        well_formed(&svg::document(&explanations));
+        let document = svg::document(&explanations);
+        well_formed(&document);
+        assert_eq!(document.contains(&format!("over {} SMs", sms.unwrap_or(0))), sms.is_some());
         for mapping in explanations.iter().flat_map(|explanation| &explanation.dispatches) {
             let text = picture::terminal(mapping);
             assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

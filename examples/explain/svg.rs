@@ -54,7 +54,11 @@ impl Drawing {
             self.text((SMS, top), "head", "SM count unknown");
             return top;
         };
-        self.text((SMS, top), "head", &format!("{} workgroups over {} SMs", mapping.workgroups(), waves.sms.len()));
+        self.text(
+            (SMS, top),
+            "head",
+            &format!("{} workgroups over {} SMs", mapping.workgroups(), mapping.sm_count.unwrap_or(0)),
+        );
         let cell = (280 / waves.sms.len().max(1)).min(56);
         let left = SMS + 46;
         for (i, sm) in waves.sms.iter().enumerate() {
@@ -158,7 +162,8 @@ impl Drawing {
     fn plan(&mut self, explanation: &Explanation) {
         self.y += 34;
         let (call, why) = explanation.plan.split_once("; ").unwrap_or((&explanation.plan, ""));
-        self.text((SMS, self.y), "title", call);
+        // Long ones in small type: they would pass the right edge.
+        self.text((SMS, self.y), if call.len() > 100 { "head" } else { "title" }, call);
         self.text((SMS, self.y + 18), "small", why);
         self.y += 18;
         for (number, mapping) in explanation.dispatches.iter().enumerate() {
