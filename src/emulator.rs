@@ -1,6 +1,6 @@
 //! The emulator: runs the same WGSL on any machine, the way a GPU would, without a driver.
 //!
-//! A kernel is parsed and validated by naga, lowered to a flat code over registers of a word for each lane,
+//! A kernel is parsed and validated by naga, lowered to a flat `Code` over registers of a word for each lane,
 //! and run subgroup by subgroup with lane masks; barriers are rendezvous. With the sanitizer on, every memory access is
 //! checked and reported as a [`Finding`].
 //!
@@ -227,3 +227,7 @@ impl fmt::Display for Finding {
         if self.count > 1 { write!(f, "; {} times", self.count) } else { Ok(()) }
     }
 }
+
+mod counters;
+
+pub use counters::{Banks, Counted, Counters, Traffic, Transactions};

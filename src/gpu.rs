@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "emulator")]
 use crate::emulator::EmulatorOptions;
-use crate::emulator::Finding;
+use crate::emulator::{Counted, Finding};
 use crate::error::{Error, Result};
 #[cfg(feature = "emulator")]
 use crate::gpu::emulated::{EmulatorExecutor, no_wgpu};
@@ -377,6 +377,26 @@ impl Gpu {
                 let timing = emulator.start_timing()?;
                 let value = work(self)?;
                 Ok((value, emulator.stop_timing(timing)?))
+            }
+        )
+    }
+
+    /// Runs a closure on the emulator and returns, with its value, the counters of every dispatch that ran meanwhile, also by
+    /// other threads, in the order of running. Countings may be nested, like timings.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on a device of wgpu, which counts nothing, before the closure runs; those of the closure, and
+    /// [`Error::DeviceLost`].
+    pub fn counted<R>(&self, work: impl FnOnce(&Gpu) -> Result<R>) -> Result<(R, Vec<Counted>)> {
+        // Without the emulator there is no use for it.
+        let _ = &work;
+        on!(
+            self,
+            _wgpu => Err(Error::Unsupported { what: "counting".into(), why: "only the emulator counts" }),
+            emulator => {
+                let counting = emulator.start_counting()?;
+                let value = work(self)?;
+                Ok((value, emulator.stop_counting(counting)?))
             }
         )
     }

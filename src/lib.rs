@@ -31,6 +31,7 @@ mod compose;
 #[allow(dead_code)] // until the machine reads all of it
 pub mod emulator;
 mod error;
+mod explain;
 mod family;
 mod gpu;
 mod layout;
@@ -48,6 +49,7 @@ pub mod verify;
 pub use emulator::EmulatorOptions;
 pub use emulator::{Conflict, Finding, FindingKind, Site};
 pub use error::{Error, Result};
+pub use explain::{Explanation, Mapping, Roof};
 #[doc(hidden)]
 pub use family::contraction::{Body as ContractionBody, Variant as ContractionVariant};
 pub use gpu::device::{Adapter, GpuBuilder, HostDevice};

@@ -142,48 +142,6 @@ impl Plan {
     pub fn in_arena(&self) -> bool {
         self.inputs.iter().chain(&self.outputs).any(|layout| layout.arena)
     }
-
-    /// How the plan maps onto a device, for people: a line for each dispatch with its grid, the waves over the device's
-    /// SMs where their number is known, idle lanes, bytes moved and arithmetic intensity.
-    pub fn explain(&self, profile: &DeviceProfile) -> String {
-        use fmt::Write;
-        let mut text = format!("{self}on {profile}\n");
-        for note in &self.passed_over {
-            let _ = writeln!(text, "  passed over: {note}");
-        }
-        for (number, dispatch) in self.dispatches.iter().enumerate() {
-            let groups: u64 = dispatch.grid.iter().map(|&n| u64::from(n)).product();
-            let invocations = dispatch.kernel.workgroup_invocations();
-            let (_, widest) = profile.subgroup_size;
-            let lanes = if widest > 0 { invocations.next_multiple_of(widest) } else { invocations };
-            let _ = write!(
-                text,
-                "  {number}: {groups} workgroups of {invocations} invocations, {} of {lanes} lanes idle",
-                lanes - invocations
-            );
-            match profile.sm_count {
-                Some(sms) if sms > 0 => {
-                    let waves = groups.div_ceil(u64::from(sms));
-                    let _ = write!(
-                        text,
-                        "; {waves} waves over {sms} SMs, {} idle in the last",
-                        waves * u64::from(sms) - groups
-                    );
-                }
-                _ => text.push_str("; SM count unknown"),
-            }
-            let Work { flops, bytes } = dispatch.work;
-            let _ = write!(text, "; {flops:.3e} FLOP, {bytes:.3e} bytes, {:.2} FLOP/byte", flops / bytes.max(1.0));
-            match (profile.peak_flops, profile.bandwidth) {
-                (Some(peak), Some(bandwidth)) => {
-                    let roof = if flops / peak > bytes / bandwidth { "arithmetic" } else { "bandwidth" };
-                    let _ = writeln!(text, "; bound by {roof}");
-                }
-                _ => text.push_str("; roofs unknown\n"),
-            }
-        }
-        text
-    }
 }
 
 impl fmt::Display for Plan {
@@ -422,9 +380,9 @@ impl Composition {
         })
     }
 
-    /// Invocations of a workgroup, by the constants that every body sizes it with.
-    pub(crate) fn workgroup_invocations(&self) -> u32 {
-        self.number("WG_X").unwrap_or(1) * self.number("WG_Y").unwrap_or(1)
+    /// Invocations of a workgroup in x and y, by the constants that every body sizes it with.
+    pub(crate) fn workgroup_size(&self) -> [u32; 2] {
+        ["WG_X", "WG_Y"].map(|name| self.number(name).unwrap_or(1))
     }
 
     /// Rows and columns of a workgroup's tile, where the body has one.

@@ -15,7 +15,7 @@ mod workgroup;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::Counters;
+pub(crate) use super::counters::Counters;
 pub(crate) use findings::Raised;
 pub(crate) use shadow::Initialised;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::compose::{ParamSpace, Source};
 use crate::emulator::code::{BufferBinding, Code};
 use crate::emulator::machine::{self, Initialised, Launch, Outcome};
-use crate::emulator::{EmulatorOptions, Finding, FindingKind, lower};
+use crate::emulator::{Counted, Counters, EmulatorOptions, Finding, FindingKind, lower};
 use crate::error::{Error, Result};
 use crate::gpu::memory::{Block, MemoryStats, POISON_WORD, Storage};
 use crate::gpu::pipelines::{Kernels, checked};
@@ -90,7 +90,9 @@ struct Lowered {
 struct Recorder {
     /// What the timings under way have seen.
     timings: Vec<(u64, Vec<Label>)>,
-    /// Timings that there have been.
+    /// What the countings under way have seen.
+    countings: Vec<(u64, Vec<Counted>)>,
+    /// Timings and countings that there have been.
     started: u64,
     findings: Vec<Finding>,
 }
@@ -116,6 +118,18 @@ pub(crate) struct TimingGuard<'a> {
 impl Drop for TimingGuard<'_> {
     fn drop(&mut self) {
         lock(&self.executor.recorder).timings.retain(|(id, _)| *id != self.id);
+    }
+}
+
+/// Ends a counting, also where the work that is counted panics.
+pub(crate) struct CountingGuard<'a> {
+    executor: &'a EmulatorExecutor,
+    id: u64,
+}
+
+impl Drop for CountingGuard<'_> {
+    fn drop(&mut self) {
+        lock(&self.executor.recorder).countings.retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -216,14 +230,27 @@ impl EmulatorExecutor {
         let mut recorder = lock(&self.recorder);
         let mut found = Vec::new();
         let mut outcome = Ok(());
-        for dispatch in &plan.dispatches {
+        for (number, dispatch) in plan.dispatches.iter().enumerate() {
             for (_, labels) in &mut recorder.timings {
                 labels.push(Label { op: plan.op, variant: plan.variant.clone() });
             }
-            outcome =
-                self.run(plan, dispatch, placement::place(dispatch, operands, &scratch, &self.limits), &mut found);
-            if outcome.is_err() {
-                break;
+            let placed = placement::place(dispatch, operands, &scratch, &self.limits);
+            match self.run(plan, dispatch, placed, &mut found) {
+                Ok(counters) => {
+                    for (_, counted) in &mut recorder.countings {
+                        counted.push(Counted {
+                            op: plan.op,
+                            variant: plan.variant.clone(),
+                            dispatch: number,
+                            grid: dispatch.grid,
+                            counters,
+                        });
+                    }
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
         }
         found.iter().for_each(|finding| finding.merge_into(&mut recorder.findings));
@@ -259,6 +286,27 @@ impl EmulatorExecutor {
             timings.extend(labels, None, 1.0);
         }
         Ok(timings)
+    }
+
+    /// Starts to keep the counters of every dispatch.
+    pub fn start_counting(&self) -> Result<CountingGuard<'_>> {
+        self.health.check()?;
+        let mut recorder = lock(&self.recorder);
+        let id = recorder.started;
+        recorder.started += 1;
+        recorder.countings.push((id, Vec::new()));
+        Ok(CountingGuard { executor: self, id })
+    }
+
+    /// The counters since then.
+    pub fn stop_counting(&self, guard: CountingGuard<'_>) -> Result<Vec<Counted>> {
+        self.health.check()?;
+        let mut recorder = lock(&self.recorder);
+        let own = recorder.countings.iter_mut().find(|(id, _)| *id == guard.id);
+        let counted = own.map(|(_, counted)| std::mem::take(counted)).unwrap_or_default();
+        // The guard takes the same lock when it ends.
+        drop(recorder);
+        Ok(counted)
     }
 
     pub fn stats(&self) -> MemoryStats {
@@ -325,8 +373,8 @@ impl EmulatorExecutor {
         Ok(())
     }
 
-    /// Runs a dispatch, and adds what is found.
-    fn run(&self, plan: &Plan, dispatch: &Dispatch, placed: Placed<'_>, found: &mut Vec<Finding>) -> Result<()> {
+    /// Runs a dispatch, adds what is found, and returns what was executed.
+    fn run(&self, plan: &Plan, dispatch: &Dispatch, placed: Placed<'_>, found: &mut Vec<Finding>) -> Result<Counters> {
         self.expect_limits(plan, dispatch, &placed)?;
         let lowered = self.lowered(dispatch)?;
         let Lowered { code, source } = &*lowered;
@@ -384,13 +432,13 @@ impl EmulatorExecutor {
             windows.push(window);
         }
         let launch = Launch { code, grid: dispatch.grid, windows: &windows, options: &self.options };
-        let Outcome { findings, complete, .. } = machine::run(&launch);
+        let Outcome { findings, counters, complete } = machine::run(&launch);
         let kernel = format!("{} {}", plan.op, plan.variant);
         let raised: Vec<Finding> =
             findings.into_iter().map(|raised| raised.located(&kernel, |span| locate(name, source, span))).collect();
         raised.iter().for_each(|finding| finding.merge_into(found));
         if complete {
-            return Ok(());
+            return Ok(counters);
         }
         // A GPU would hang here, or be reset.
         let ends = |finding: &&Finding| {

@@ -1,113 +1,11 @@
-//! What was executed, counted.
+//! Counting: what follows from how often each operation was executed.
 
 use crate::emulator::code::{
     AtomicOp, BinaryOp, BufferBinding, Code, CollectOp, Memory, Op, TernaryOp, UnaryOp, Width,
 };
-
-/// Bytes that went to and from memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    /// Bytes read.
-    pub loaded: u64,
-    /// Bytes written.
-    pub stored: u64,
-    /// Atomic operations, whose bytes are counted as read and written.
-    pub atomics: u64,
-}
-
-/// Transactions of accesses to storage buffers, an access being one operation of a subgroup. The loads of a vector's
-/// components count as one access.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Transactions {
-    /// Accesses with an active lane inside the buffer.
-    pub accesses: u64,
-    /// Distinct sectors of 32 bytes.
-    pub sectors: u64,
-    /// The fewest sectors that hold the distinct bytes accessed.
-    pub least_sectors: u64,
-    /// Distinct lines of 128 bytes.
-    pub lines: u64,
-    /// The fewest lines that hold the distinct bytes accessed.
-    pub least_lines: u64,
-}
-
-/// Accesses to workgroup memory: 32 banks of 4 bytes, each giving one word at a time to any number of lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Banks {
-    /// Accesses with an active lane inside.
-    pub accesses: u64,
-    /// Times that the busiest bank of each access had to give a word.
-    pub passes: u64,
-    /// Passes beyond what the distinct words need when spread over all banks.
-    pub extra: u64,
-}
-
-/// What a dispatch executed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// Workgroups that were started.
-    pub workgroups: u64,
-    /// Operations of subgroups, control not counted.
-    pub operations: u64,
-    /// Lanes that were active in them.
-    pub active_lanes: u64,
-    /// Lanes that were not, those that a partial subgroup lacks among them.
-    pub idle_lanes: u64,
-    /// Floating point operations of active lanes; a fused multiply-add is two.
-    pub flops: u64,
-    /// Traffic of workgroup memory.
-    pub workgroup: Traffic,
-    /// Traffic of storage buffers.
-    pub storage: Traffic,
-    /// Traffic of uniform buffers and immediates.
-    pub uniform: Traffic,
-    /// Transactions of storage buffers.
-    pub transactions: Transactions,
-    /// Passes over workgroup memory.
-    pub banks: Banks,
-    /// Conditional branches that subgroups came to.
-    pub branches: u64,
-    /// Those at which lanes went both ways.
-    pub divergent: u64,
-    /// Barriers of subgroups.
-    pub barriers: u64,
-    /// Trips of loops and barriers of subgroups.
-    pub steps: u64,
-}
-
-impl Traffic {
-    fn merge(&mut self, other: &Traffic) {
-        self.loaded += other.loaded;
-        self.stored += other.stored;
-        self.atomics += other.atomics;
-    }
-}
+use crate::emulator::counters::Counters;
 
 impl Counters {
-    /// Adds those of another thread or dispatch.
-    pub fn merge(&mut self, other: &Counters) {
-        self.workgroups += other.workgroups;
-        self.operations += other.operations;
-        self.active_lanes += other.active_lanes;
-        self.idle_lanes += other.idle_lanes;
-        self.flops += other.flops;
-        self.workgroup.merge(&other.workgroup);
-        self.storage.merge(&other.storage);
-        self.uniform.merge(&other.uniform);
-        self.transactions.accesses += other.transactions.accesses;
-        self.transactions.sectors += other.transactions.sectors;
-        self.transactions.least_sectors += other.transactions.least_sectors;
-        self.transactions.lines += other.transactions.lines;
-        self.transactions.least_lines += other.transactions.least_lines;
-        self.banks.accesses += other.banks.accesses;
-        self.banks.passes += other.banks.passes;
-        self.banks.extra += other.banks.extra;
-        self.branches += other.branches;
-        self.divergent += other.divergent;
-        self.barriers += other.barriers;
-        self.steps += other.steps;
-    }
-
     /// Adds what follows from how often each operation was executed.
     pub(super) fn tally(&mut self, code: &Code, tallies: &[Tally], lanes: u64) {
         for (op, tally) in code.ops.iter().zip(tallies) {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::counters::{Counters, Tally};
+use super::Counters;
+use super::counters::Tally;
 use super::findings::{Access, Findings, Raised};
 use super::shadow::{Cell, Fences, LOCAL_BITS, Stamp};
 use super::{Shared, mixed};
