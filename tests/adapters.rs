@@ -2,8 +2,11 @@
 //!
 //! Variables belong to the process, so each case runs in a process of its own: this binary again, with one test to run.
 
+mod common;
+
 use std::process::Command;
 
+use common::device;
 use tilewise::verify::devices;
 use tilewise::{Error, Gpu, GpuBuilder, wgpu};
 
@@ -45,11 +48,6 @@ fn outcome(how: &str, variables: &[(&str, &str)]) -> (usize, String) {
     let after = |prefix: &str| text.lines().find_map(|line| line.strip_prefix(prefix).map(str::to_owned));
     let found = after("found: ").unwrap().parse().unwrap();
     (found, after("opened: ").or_else(|| after("refused: ")).unwrap())
-}
-
-/// The first device of wgpu.
-fn device() -> Option<&'static Gpu> {
-    devices().iter().find(|gpu| gpu.device().is_ok())
 }
 
 /// The name of the first adapter.

@@ -1,17 +1,14 @@
 //! Every error, provoked, with its exact variant and text. What an op refuses in its own words is in the op's own file.
 
+mod common;
+
+use common::device;
 use tilewise::reference::HostTensor;
-use tilewise::verify::devices;
 use tilewise::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AnyTensor, AvgPool2d, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error,
     Gpu, HostDevice, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Padding, Permute, Program, Reduce, ReduceKind, Softmax,
     Tensor, wgpu,
 };
-
-/// The first device of wgpu.
-fn device() -> Option<&'static Gpu> {
-    devices().iter().find(|gpu| gpu.device().is_ok())
-}
 
 fn f32s(shape: &[usize]) -> Layout {
     Layout::new(shape, DType::F32)

@@ -1,16 +1,14 @@
 //! The runtime: recording, memory, aliasing, limits, hosts. Its errors are in errors.rs, adapters in adapters.rs.
 
+mod common;
+
+use common::device;
 use tilewise::verify::devices;
 use tilewise::{Bindings, DType, DeviceProfile, Error, Gpu, HostDevice, Matmul, Op, Program, Workspace, wgpu};
 
-/// The first device of wgpu.
-fn device() -> Option<&'static Gpu> {
-    devices().iter().find(|gpu| gpu.device().is_ok())
-}
-
 #[test]
 fn recorded_work_survives_writes_and_pool_reuse() {
-    let Some(gpu) = device() else { return };
+    let Some(gpu) = devices().first() else { return };
     let a = gpu.tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]).unwrap();
     let first = gpu.matmul(&a, &a).unwrap();
     // The write comes after the product in order, so only the second product sees it.
@@ -45,7 +43,7 @@ fn a_thousand_iterations_do_not_grow_the_pool() {
 
 #[test]
 fn views_of_one_arena_at_odd_offsets() {
-    let Some(gpu) = device() else { return };
+    let Some(gpu) = devices().first() else { return };
     let mut elements = vec![f32::NAN; 64];
     elements[3..7].copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
     let arena = gpu.tensor(&[64], &elements).unwrap();
@@ -74,7 +72,7 @@ fn parameters_in_a_uniform_buffer_where_there_are_no_immediates() {
 
 #[test]
 fn problems_are_split_at_the_binding_limit_and_the_work_budget_and_grids_fold() {
-    let Some(gpu) = device() else { return };
+    let Some(gpu) = devices().first() else { return };
     let (m, k, n) = (96, 40, 80);
     let a = gpu.tensor(&[m, k], &(0..m * k).map(|i| (i % 7) as f32).collect::<Vec<_>>()).unwrap();
     let b = gpu.tensor(&[k, n], &(0..k * n).map(|i| (i % 5) as f32).collect::<Vec<_>>()).unwrap();
@@ -134,7 +132,7 @@ fn a_host_encodes_a_plan_into_its_own_pass() {
 
 #[test]
 fn a_program_runs_many_times_and_reuses_what_lies_between() {
-    let Some(gpu) = device() else { return };
+    let Some(gpu) = devices().first() else { return };
     let weight = gpu.tensor(&[2, 2], &[0.0f32, 1.0, 1.0, 0.0]).unwrap();
     let mut build = Program::builder(gpu);
     let x = build.input(&[2, 2], DType::F32);
@@ -176,7 +174,7 @@ fn timing_counts_every_dispatch() {
 
 #[test]
 fn every_type_comes_back_as_it_went() {
-    let Some(gpu) = device() else { return };
+    let Some(gpu) = devices().first() else { return };
     let bytes: Vec<u8> = (0..7).collect();
     let t = gpu.tensor(&[7], &bytes).unwrap();
     assert_eq!(gpu.download(&t).unwrap(), bytes);

@@ -1,15 +1,12 @@
 //! Timing where it is not straight: errors, panics, nesting, threads, devices without timestamps, long recordings.
 
+mod common;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
-use tilewise::verify::devices;
+use common::device as first;
 use tilewise::{Error, Gpu, HostDevice, Tensor, Timings, wgpu};
-
-/// The first device of wgpu.
-fn first() -> Option<&'static Gpu> {
-    devices().iter().find(|gpu| gpu.device().is_ok())
-}
 
 /// A device of the test's own: others' dispatches would be timed too.
 fn device() -> Option<Gpu> {

@@ -81,7 +81,8 @@ fn windows_hold_what_the_twin_finds() {
         }
         Ok(())
     });
-    assert!(ran.get().iter().all(|&count| count > 16), "most windows have to be taken: {ran:?}");
+    // Few windows fit the dilated kernel: what is drawn decides how many, but hardly ever none.
+    assert!(ran.get().iter().all(|&count| count > 0), "every pool has to be taken: {ran:?}");
 }
 
 #[test]

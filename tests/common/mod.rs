@@ -1,6 +1,8 @@
 //! What the tests of the contraction family share.
 #![allow(dead_code)] // Every test binary compiles this file and uses a part of it.
 
+pub mod cases;
+
 use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, Report, devices};
 use tilewise::{ContractionBody, ContractionVariant, DType, DeviceProfile, Gpu, Layout};
@@ -25,6 +27,29 @@ pub const fn around(tile: usize) -> [usize; 6] {
 /// Every device, planning with small tiles.
 pub fn small_tiles() -> impl Iterator<Item = Gpu> {
     devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = vec![TILED, DIRECT]))
+}
+
+/// Whether a device is the emulator, where cases that take long are fewer.
+pub fn is_emulated(gpu: &Gpu) -> bool {
+    gpu.device().is_err()
+}
+
+/// Whether there is nothing but the emulator to run on.
+pub fn only_emulated() -> bool {
+    devices().iter().all(is_emulated)
+}
+
+/// The first device of wgpu; without one a line on standard error, once a process, says that tests which need one check
+/// nothing.
+pub fn device() -> Option<&'static Gpu> {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    let device = devices().iter().find(|gpu| !is_emulated(gpu));
+    if device.is_none() {
+        // Past the harness, which keeps the output of tests that pass to itself.
+        let line = "no adapter: tests that need a device of wgpu check nothing";
+        SAID.call_once(|| drop(std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes())));
+    }
+    device
 }
 
 /// A device with a changed profile.
