@@ -335,8 +335,13 @@ fn selection<O: Twin + ?Sized>(op: &O, plan: &Plan) -> Select {
     Select::At(indices)
 }
 
+/// As [`plan`] for twins that are there already, all elements of them: many plans share them.
+///
+/// # Errors
+/// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
-fn against<O: Twin + ?Sized>(
+#[doc(hidden)]
+pub fn against<O: Twin + ?Sized>(
     gpu: &Gpu,
     op: &O,
     plan: &Plan,

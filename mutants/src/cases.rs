@@ -1,0 +1,380 @@
+//! The ops that mutants run in: every file of the shaders, each of its lines where it makes a difference, at sizes that an
+//! interpreter runs in milliseconds.
+
+use std::time::Duration;
+
+use tilewise::reference::{HostTensor, Random, Twin};
+use tilewise::{
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat,
+    ContractionBody, ContractionVariant, Conv2d, ConvTranspose2d, DeviceProfile, LogSoftmax, Matmul, MaxPool2d, Pad,
+    PadMode, Padding, Permute, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
+};
+
+/// An op on its inputs, planned for a profile.
+pub struct Case {
+    /// The op.
+    pub op: Box<dyn Twin>,
+    /// Its inputs.
+    pub inputs: Vec<HostTensor>,
+    /// Whether the twin's values have to come out to the bit.
+    pub exact: bool,
+    /// The device that it is planned for.
+    pub profile: DeviceProfile,
+}
+
+/// Small tiles, all sides of which differ.
+const TILED: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4 };
+const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
+
+struct List {
+    cases: Vec<Case>,
+    profile: DeviceProfile,
+    random: Random,
+}
+
+impl List {
+    fn push(&mut self, op: impl Twin + 'static, inputs: Vec<HostTensor>, exact: bool) -> &mut DeviceProfile {
+        self.cases.push(Case { op: Box::new(op), inputs, exact, profile: self.profile.clone() });
+        let last = self.cases.len() - 1;
+        &mut self.cases[last].profile
+    }
+
+    /// Whole numbers, whose results are exact.
+    fn exact(&mut self, op: impl Twin + 'static, shapes: &[&[usize]]) -> &mut DeviceProfile {
+        let draw = |shape: &&[usize]| tensor(shape, &self.random.integers(shape.iter().product()));
+        let inputs = shapes.iter().map(draw).collect();
+        self.push(op, inputs, true)
+    }
+
+    /// Numbers in [-1, 1).
+    fn floats(&mut self, op: impl Twin + 'static, shapes: &[&[usize]]) -> &mut DeviceProfile {
+        let draw = |shape: &&[usize]| tensor(shape, &self.random.floats(shape.iter().product()));
+        let inputs = shapes.iter().map(draw).collect();
+        self.push(op, inputs, false)
+    }
+}
+
+fn tensor<T: tilewise::Element>(shape: &[usize], elements: &[T]) -> HostTensor {
+    HostTensor::new(shape, elements).expect("a shape of its own elements")
+}
+
+/// Bindings of at most so many bytes.
+fn small_bindings(profile: &mut DeviceProfile, bytes: u64) {
+    let limits = &mut profile.limits;
+    limits.max_storage_buffer_binding_size = bytes + u64::from(limits.min_storage_buffer_offset_alignment);
+}
+
+/// Dispatches of at most so many operations.
+fn small_budget(profile: &mut DeviceProfile, operations: u64) {
+    (profile.floor_flops, profile.work_budget) = (1.0, Duration::from_secs(operations));
+}
+
+/// Grids that fold over all three sides, with a surplus of workgroups. Of 3 a side, so that 10 workgroups make 3 x 2 x 2.
+fn small_grid(profile: &mut DeviceProfile, side: u32) {
+    profile.limits.max_compute_workgroups_per_dimension = side;
+}
+
+/// Every case, for devices with the given profile.
+pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
+    let mut profile = profile.clone();
+    profile.contractions = vec![TILED, DIRECT];
+    let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
+    contractions(&mut list);
+    convolutions(&mut list);
+    maps(&mut list);
+    functions(&mut list);
+    pools(&mut list);
+    reductions(&mut list);
+    list.cases
+}
+
+fn contractions(list: &mut List) {
+    let op = Matmul::default();
+    // Around a tile of 12 x 8 and a step of 4.
+    list.exact(op, &[&[11, 3], &[3, 7]]);
+    list.exact(op, &[&[12, 8], &[8, 8]]);
+    list.exact(op, &[&[13, 9], &[9, 9]]);
+    list.floats(op, &[&[13, 9], &[9, 9]]);
+    list.exact(op, &[&[3, 12, 5], &[3, 5, 16]]);
+    // Infinity in the last of k, times whatever is staged in its place.
+    for operand in [0, 1] {
+        let mut values = [list.random.integers(65), list.random.integers(45)];
+        (values[0][64], values[1][44]) = (3.0, 2.0);
+        values[operand].iter_mut().next_back().into_iter().for_each(|last| *last = f32::INFINITY);
+        list.push(op, vec![tensor(&[13, 5], &values[0]), tensor(&[5, 9], &values[1])], true);
+    }
+    list.exact(op, &[&[1, 1], &[1, 1]]);
+    list.exact(op, &[&[3, 0], &[0, 4]]);
+    for (transpose_a, transpose_b) in [(true, false), (false, true), (true, true)] {
+        let op = Matmul { transpose_a, transpose_b, ..op };
+        let (a, b) = (if transpose_a { [6, 10] } else { [10, 6] }, if transpose_b { [14, 6] } else { [6, 14] });
+        list.exact(op, &[&a, &b]);
+    }
+    // Batches of three dimensions that do not merge, and an addend that has them too.
+    list.exact(op, &[&[2, 1, 3, 5, 4], &[1, 3, 1, 4, 6]]);
+    list.exact(op, &[&[1, 2, 1, 5, 4], &[3, 1, 2, 4, 6]]);
+    let factors = Matmul { alpha: 0.5, beta: -2.0, ..op };
+    list.exact(factors, &[&[2, 1, 3, 5, 4], &[1, 3, 1, 4, 6], &[2, 3, 3, 5, 6]]);
+    list.exact(factors, &[&[2, 9, 5], &[5, 14], &[14]]);
+    list.exact(factors, &[&[2, 9, 5], &[5, 14], &[9, 1]]);
+    small_grid(list.exact(op, &[&[30, 3], &[3, 40]]), 3);
+    small_grid(list.exact(op, &[&[3, 8, 3], &[3, 40]]), 3);
+    // Cut along k, and along rows and columns.
+    for bytes in [700, 1200] {
+        small_bindings(list.exact(Matmul { beta: 2.0, ..op }, &[&[9, 70], &[70, 10], &[10]]), bytes);
+    }
+    small_budget(list.exact(Matmul { beta: 2.0, ..op }, &[&[20, 21], &[21, 33], &[33]]), 3000);
+    small_budget(list.exact(Matmul { alpha: 2.0, ..op }, &[&[2, 3], &[3, 2]]), 8);
+}
+
+fn convolutions(list: &mut List) {
+    let sides = Padding { top: 2, left: 0, bottom: 1, right: 3 };
+    let op = Conv2d::default();
+    list.exact(op, &[&[2, 3, 5, 6], &[4, 3, 3, 2], &[4]]);
+    list.exact(op, &[&[2, 3, 5, 6], &[4, 3, 1, 1], &[4]]);
+    list.exact(Conv2d { stride: [2, 3], padding: sides, dilation: [2, 1], ..op }, &[&[2, 2, 6, 7], &[3, 2, 2, 3]]);
+    list.exact(Conv2d { groups: 2, padding: Padding::all(1), ..op }, &[&[2, 4, 4, 5], &[6, 2, 3, 3], &[6]]);
+    list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
+    let padded = Conv2d { padding: Padding::all(1), ..op };
+    small_bindings(list.exact(Conv2d { groups: 2, ..padded }, &[&[3, 4, 5, 6], &[4, 2, 3, 3], &[4]]), 500);
+    small_budget(list.exact(padded, &[&[2, 2, 5, 13], &[3, 2, 3, 3]]), 2500);
+
+    let op = ConvTranspose2d::default();
+    list.exact(op, &[&[2, 3, 3, 4], &[3, 4, 3, 2], &[4]]);
+    let even = ConvTranspose2d { stride: [2, 3], padding: Padding::all(1), ..op };
+    list.exact(even, &[&[2, 2, 3, 4], &[2, 3, 4, 3], &[3]]);
+    list.exact(
+        ConvTranspose2d { output_padding: [1, 2], dilation: [2, 1], ..even },
+        &[&[1, 2, 3, 4], &[2, 3, 2, 3], &[3]],
+    );
+    list.exact(ConvTranspose2d { groups: 2, stride: [2, 1], ..op }, &[&[2, 4, 3, 3], &[4, 2, 2, 3], &[4]]);
+    small_budget(list.exact(even, &[&[2, 2, 4, 6], &[2, 3, 3, 3]]), 2500);
+}
+
+fn maps(list: &mut List) {
+    let relu = || Unary::from(Activation::Relu);
+    for len in [1, 63, 64, 65, 130] {
+        list.exact(relu(), &[&[len]]);
+    }
+    small_grid(list.exact(relu(), &[&[64 * 9 + 5]]), 3);
+    small_grid(list.exact(relu(), &[&[64 * 10]]), 3);
+    list.exact(Binary::default(), &[&[2, 1, 2, 1, 3, 1], &[1, 3, 1, 3, 1, 2]]);
+    list.exact(Binary::default(), &[&[1, 3, 1, 3, 1, 2], &[2, 1, 2, 1, 3, 1]]);
+    list.exact(Binary::default(), &[&[2, 3, 4], &[3, 1]]);
+    list.exact(Permute { dims: vec![3, 1, 0, 2] }, &[&[2, 3, 4, 5]]);
+    list.exact(Permute { dims: vec![5, 4, 3, 2, 1, 0] }, &[&[2, 3, 2, 3, 2, 3]]);
+    for dim in 0..3 {
+        let shapes = [1, 3, 2].map(|side| {
+            let mut shape = [3, 2, 5];
+            shape[dim] = side;
+            shape
+        });
+        list.exact(Concat { dim }, &shapes.each_ref().map(|shape| shape.as_slice()));
+    }
+    list.floats(BatchNorm { epsilon: 0.1, ..Default::default() }, &[&[2, 3, 4], &[3], &[3], &[3], &[3]]);
+    let variance = tensor(&[3], &[0.3f32, 1.7, 0.2]);
+    for activation in [Activation::default(), Activation::Relu] {
+        let mut draw = |shape: &[usize]| tensor(shape, &list.random.floats(shape.iter().product()));
+        let inputs = vec![draw(&[2, 3, 5]), draw(&[3]), draw(&[3]), draw(&[3]), variance.clone()];
+        list.push(BatchNorm { epsilon: 0.1, activation }, inputs, false);
+    }
+    for mode in [PadMode::Constant(2.5), PadMode::Reflect, PadMode::Replicate, PadMode::Circular] {
+        let op = |padding: Vec<[isize; 2]>| Pad { padding, mode };
+        list.exact(op(vec![[2, 1], [1, 2], [2, 1], [1, 3]]), &[&[3, 3, 5, 4]]);
+        list.exact(op(vec![[-1, 1], [1, -2], [-2, -1], [3, 3]]), &[&[2, 3, 5, 4]]);
+        list.exact(op(vec![[1, 1]; 6]), &[&[2, 3, 2, 3, 2, 3]]);
+        list.exact(op(vec![[64, 1]]), &[&[65]]);
+        small_bindings(list.exact(op(vec![[9, 8], [11, 9]]), &[&[11, 20]]), 600);
+    }
+    list.exact(Pad { padding: vec![[2, 1], [0, 1]], ..Pad::default() }, &[&[0, 4]]);
+    small_bindings(list.exact(Binary::default(), &[&[30, 20], &[30, 1]]), 600);
+    small_bindings(list.exact(relu(), &[&[500]]), 600);
+}
+
+fn functions(list: &mut List) {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    // Special places of the functions, and the numbers next to them.
+    let mut ladder: Vec<f32> = (-24..=24).map(|i| i as f32 / 3.5).collect();
+    for place in [0.25, 0.5, 1.0, 1.5, 2.5, 3.0, 6.0, 20.0, 90.0] {
+        for x in [place, f32::next_up(place), f32::next_down(place)] {
+            ladder.extend([x, -x]);
+        }
+    }
+    ladder.extend([0.0, -0.0, nan, inf, -inf, f32::MAX, f32::MIN]);
+    let x = tensor(&[ladder.len()], &ladder);
+    let with_parameters = [
+        Activation::LeakyRelu(-0.5),
+        Activation::Elu(2.5),
+        Activation::Celu(0.7),
+        Activation::HardSigmoid(0.2, 0.5),
+        Activation::Clamp(f32::NEG_INFINITY, 1.5),
+        Activation::Clamp(-1.5, f32::INFINITY),
+        Activation::Threshold(-0.5, 20.0),
+        Activation::Threshold(2.5, -3.0),
+    ];
+    for activation in Activation::ALL.into_iter().chain(with_parameters) {
+        list.push(Unary::from(activation), vec![x.clone()], false);
+    }
+    for kind in UnaryKind::ALL {
+        list.push(Unary { kind }, vec![x.clone()], false);
+    }
+    let edges = [
+        nan,
+        inf,
+        -inf,
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        2.0,
+        -2.0,
+        -3.0,
+        3.0,
+        0.5,
+        -0.5,
+        1.5,
+        -1.5,
+        0.75,
+        16777216.0,
+        16777215.0,
+        -16777215.0,
+        1e30,
+        33.0,
+    ];
+    let (rows, columns) = (tensor(&[edges.len(), 1], &edges), tensor(&[edges.len()], &edges));
+    for kind in BinaryKind::ALL {
+        list.push(Binary { kind }, vec![rows.clone(), columns.clone()], false);
+    }
+    let edges = [i32::MIN, i32::MIN + 1, -7, -1, 0, 1, 7, i32::MAX];
+    let words = edges.map(|edge| edge as u32);
+    for kind in &BinaryKind::ALL[..6] {
+        let op = Binary { kind: *kind };
+        list.push(op.clone(), vec![tensor(&[8, 1], &edges), tensor(&[8], &edges)], true);
+        list.push(op, vec![tensor(&[8, 1], &words), tensor(&[8], &words)], true);
+    }
+    for kind in [UnaryKind::Neg, UnaryKind::Abs, UnaryKind::Sign] {
+        list.push(Unary { kind }, vec![tensor(&[8], &edges)], true);
+    }
+}
+
+fn pools(list: &mut List) {
+    let windows = [
+        ([2, 2], [2, 2], [0, 0, 0, 0], [1, 1]),
+        ([3, 2], [1, 3], [0, 1, 2, 0], [2, 1]),
+        ([5, 3], [3, 2], [2, 0, 1, 2], [1, 3]),
+        ([4, 3], [3, 2], [3, 2, 0, 1], [1, 1]),
+        ([3, 3], [1, 1], [1, 1, 1, 1], [1, 1]),
+    ];
+    let shape: &[usize] = &[2, 3, 7, 8];
+    for (kernel, stride, padding, dilation) in windows {
+        let stride = Some(stride);
+        for ceil_mode in [false, true] {
+            let return_indices = true;
+            list.exact(MaxPool2d { kernel, stride, padding, dilation, ceil_mode, return_indices }, &[shape]);
+            if dilation == [1, 1] {
+                for (count_include_pad, divisor_override) in [(true, None), (false, None), (true, Some(7))] {
+                    let op = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, divisor_override };
+                    list.floats(op, &[shape]);
+                }
+            }
+        }
+    }
+    // Windows that end beyond the padding on the right.
+    let wide = AvgPool2d { kernel: [2, 4], stride: Some([1, 3]), ceil_mode: true, ..Default::default() };
+    list.floats(AvgPool2d { padding: [0, 0, 0, 1], ..wide }, &[shape]);
+    list.exact(MaxPool2d { kernel: [3, 2], ..Default::default() }, &[shape]);
+    let op =
+        MaxPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], return_indices: true, ..Default::default() };
+    let mut values = list.random.integers(60);
+    for at in [0, 17, 18, 45] {
+        values[at] = f32::NAN;
+    }
+    list.push(op.clone(), vec![tensor(&[1, 2, 5, 6], &values)], true);
+    let lowest = values.iter().map(|&x| if x < 0.0 { f32::NEG_INFINITY } else { x }).collect::<Vec<_>>();
+    list.push(op.clone(), vec![tensor(&[1, 2, 5, 6], &lowest)], true);
+    let words: Vec<u32> = (0..60).map(|_| list.random.bits() as u32).collect();
+    list.push(op, vec![tensor(&[1, 2, 5, 6], &words)], true);
+    for output in [[1, 1], [2, 3], [7, 8], [5, 3], [9, 1]] {
+        list.floats(AdaptiveAvgPool2d { output }, &[shape]);
+        list.exact(AdaptiveMaxPool2d { output, return_indices: true }, &[shape]);
+    }
+    let max = MaxPool2d { return_indices: true, ..Default::default() };
+    small_grid(list.exact(max.clone(), &[&[1, 10, 16, 16]]), 3);
+    small_bindings(list.exact(max.clone(), &[shape]), 300);
+    // A plane that is one window, as a reduction.
+    let whole = MaxPool2d { kernel: [40, 41], ..max };
+    list.exact(whole, &[&[1, 2, 40, 41]]);
+    list.floats(AdaptiveAvgPool2d::default(), &[&[1, 2, 40, 41]]);
+}
+
+fn reductions(list: &mut List) {
+    use ReduceKind::{ArgMax, ArgMin, Max, Mean, Min, Sum};
+    let eight: &[usize] = &[2, 3, 2, 3, 3, 2, 2, 2];
+    for kind in [Sum, Mean, Max, Min, ArgMax, ArgMin] {
+        let exact = kind != Mean;
+        for len in [1, 7, 64, 65, 200] {
+            let op = Reduce { kind, ..Default::default() };
+            list.exact(op.clone(), &[&[len]]);
+            list.exact(Reduce { last: true, ..op }, &[&[len]]);
+            list.cases.iter_mut().rev().take(2).for_each(|case| case.exact = exact);
+        }
+        let arg = matches!(kind, ArgMax | ArgMin);
+        for dims in [vec![1], vec![2], if arg { vec![0] } else { vec![0, 2] }] {
+            list.exact(Reduce { kind, dims, ..Default::default() }, &[&[5, 6, 7]]);
+            list.cases.iter_mut().rev().take(1).for_each(|case| case.exact = exact);
+        }
+        // NaN, infinities and ties.
+        for marks in [&[(69, f32::NAN), (60, f32::NAN), (17, f32::INFINITY)][..], &[(0, f32::NAN)], &[(65, -99.0)]] {
+            let mut values = list.random.integers(80);
+            marks.iter().for_each(|&(at, value)| values[at] = value);
+            list.push(Reduce { kind, ..Default::default() }, vec![tensor(&[80], &values)], exact);
+            list.push(Reduce { kind, last: true, ..Default::default() }, vec![tensor(&[80], &values)], exact);
+        }
+    }
+    for dims in [vec![0, 2, 4, 6], vec![1, 3, 5, 7]] {
+        list.exact(Reduce { dims, ..Default::default() }, &[eight]);
+    }
+    let cast: Vec<i32> = (0..90).map(|_| list.random.bits() as i32).collect();
+    for kind in [Sum, Max, Min, ArgMax] {
+        list.push(Reduce { kind, ..Default::default() }, vec![tensor(&[90], &cast)], true);
+    }
+    // In parts, by the length, by memory and by work, for devices of both classes.
+    for class in [Class::Unknown, Class::Cpu] {
+        for kind in [Sum, ArgMax] {
+            let op = Reduce { kind, ..Default::default() };
+            // More than one team's share, in one binding.
+            let profile = list.exact(op.clone(), &[&[if class == Class::Cpu { 16_400 } else { 8200 }]]);
+            profile.class = class;
+            profile.limits.max_storage_buffer_binding_size = 1 << 27;
+            let profile = list.exact(op, &[&[600]]);
+            profile.class = class;
+            small_budget(profile, 70);
+        }
+        for (dim, last) in [(0, false), (1, true)] {
+            let profile = list.exact(Reduce { kind: ArgMin, dims: vec![dim], last, ..Default::default() }, &[&[9, 60]]);
+            profile.class = class;
+            small_bindings(profile, 256);
+        }
+        let profile = list.exact(Reduce { dims: vec![0, 2], ..Default::default() }, &[&[3, 4, 30]]);
+        profile.class = class;
+        small_budget(profile, 40);
+        list.exact(Reduce { dims: vec![1], ..Default::default() }, &[&[90, 5]]).class = class;
+    }
+    small_grid(list.exact(Reduce { dims: vec![1], ..Default::default() }, &[&[64 * 9 + 5, 3]]), 3);
+    small_grid(list.exact(Reduce { dims: vec![1], ..Default::default() }, &[&[10, 70]]), 3);
+
+    for len in [1, 64, 65, 131] {
+        list.floats(Softmax { dim: 1 }, &[&[3, len]]);
+        list.floats(LogSoftmax { dim: 1 }, &[&[3, len]]);
+    }
+    // All far below 0: a maximum of nothing, taken for one of them, would leave no exponential above 0.
+    let low: Vec<f32> = list.random.floats(21).iter().map(|x| x - 200.0).collect();
+    list.push(Softmax { dim: 1 }, vec![tensor(&[3, 7], &low)], false);
+    for dim in 0..3 {
+        list.floats(Softmax { dim }, &[&[3, 5, 7]]);
+    }
+    small_grid(list.floats(Softmax { dim: 1 }, &[&[10, 70]]), 3);
+    small_grid(list.floats(Softmax { dim: 1 }, &[&[64 * 9 + 5, 3]]), 3);
+    small_bindings(list.floats(Softmax { dim: 1 }, &[&[4, 20, 3]]), 300);
+}
