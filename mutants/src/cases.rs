@@ -250,7 +250,7 @@ fn functions(list: &mut List) {
     let words = edges.map(|edge| edge as u32);
     for kind in &BinaryKind::ALL[..6] {
         let op = Binary { kind: *kind };
-        list.push(op.clone(), vec![tensor(&[8, 1], &edges), tensor(&[8], &edges)], true);
+        list.push(op, vec![tensor(&[8, 1], &edges), tensor(&[8], &edges)], true);
         list.push(op, vec![tensor(&[8, 1], &words), tensor(&[8], &words)], true);
     }
     for kind in [UnaryKind::Neg, UnaryKind::Abs, UnaryKind::Sign] {
@@ -290,9 +290,9 @@ fn pools(list: &mut List) {
     for at in [0, 17, 18, 45] {
         values[at] = f32::NAN;
     }
-    list.push(op.clone(), vec![tensor(&[1, 2, 5, 6], &values)], true);
+    list.push(op, vec![tensor(&[1, 2, 5, 6], &values)], true);
     let lowest = values.iter().map(|&x| if x < 0.0 { f32::NEG_INFINITY } else { x }).collect::<Vec<_>>();
-    list.push(op.clone(), vec![tensor(&[1, 2, 5, 6], &lowest)], true);
+    list.push(op, vec![tensor(&[1, 2, 5, 6], &lowest)], true);
     let words: Vec<u32> = (0..60).map(|_| list.random.bits() as u32).collect();
     list.push(op, vec![tensor(&[1, 2, 5, 6], &words)], true);
     for output in [[1, 1], [2, 3], [7, 8], [5, 3], [9, 1]] {
@@ -300,8 +300,8 @@ fn pools(list: &mut List) {
         list.exact(AdaptiveMaxPool2d { output, return_indices: true }, &[shape]);
     }
     let max = MaxPool2d { return_indices: true, ..Default::default() };
-    small_grid(list.exact(max.clone(), &[&[1, 10, 16, 16]]), 3);
-    small_bindings(list.exact(max.clone(), &[shape]), 300);
+    small_grid(list.exact(max, &[&[1, 10, 16, 16]]), 3);
+    small_bindings(list.exact(max, &[shape]), 300);
     // A plane that is one window, as a reduction.
     let whole = MaxPool2d { kernel: [40, 41], ..max };
     list.exact(whole, &[&[1, 2, 40, 41]]);
@@ -315,7 +315,7 @@ fn reductions(list: &mut List) {
         let exact = kind != Mean;
         for len in [1, 7, 64, 65, 200] {
             let op = Reduce { kind, ..Default::default() };
-            list.exact(op.clone(), &[&[len]]);
+            list.exact(op, &[&[len]]);
             list.exact(Reduce { last: true, ..op }, &[&[len]]);
             list.cases.iter_mut().rev().take(2).for_each(|case| case.exact = exact);
         }
@@ -344,7 +344,7 @@ fn reductions(list: &mut List) {
         for kind in [Sum, ArgMax] {
             let op = Reduce { kind, ..Default::default() };
             // More than one team's share, in one binding.
-            let profile = list.exact(op.clone(), &[&[if class == Class::Cpu { 16_400 } else { 8200 }]]);
+            let profile = list.exact(op, &[&[if class == Class::Cpu { 16_400 } else { 8200 }]]);
             profile.class = class;
             profile.limits.max_storage_buffer_binding_size = 1 << 27;
             let profile = list.exact(op, &[&[600]]);

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU32;
 
 use super::build::{Build, at, found, local, options, run_on, span, window};
 use crate::emulator::code::*;
-use crate::emulator::machine::{Access, Initialised, Launch, Outcome, Window, run};
+use crate::emulator::machine::findings::Access;
+use crate::emulator::machine::{Initialised, Launch, Outcome, Window, run};
 use crate::emulator::{EmulatorOptions, FindingKind};
 
 const SIZES: [u32; 4] = [4, 8, 32, 64];
