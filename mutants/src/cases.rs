@@ -315,7 +315,7 @@ fn reductions(list: &mut List) {
         let exact = kind != Mean;
         for len in [1, 7, 64, 65, 200] {
             let op = Reduce { kind, ..Default::default() };
-            list.exact(op, &[&[len]]);
+            list.exact(op.clone(), &[&[len]]);
             list.exact(Reduce { last: true, ..op }, &[&[len]]);
             list.cases.iter_mut().rev().take(2).for_each(|case| case.exact = exact);
         }
@@ -344,7 +344,7 @@ fn reductions(list: &mut List) {
         for kind in [Sum, ArgMax] {
             let op = Reduce { kind, ..Default::default() };
             // More than one team's share, in one binding.
-            let profile = list.exact(op, &[&[if class == Class::Cpu { 16_400 } else { 8200 }]]);
+            let profile = list.exact(op.clone(), &[&[if class == Class::Cpu { 16_400 } else { 8200 }]]);
             profile.class = class;
             profile.limits.max_storage_buffer_binding_size = 1 << 27;
             let profile = list.exact(op, &[&[600]]);
