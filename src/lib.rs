@@ -25,6 +25,10 @@
 // Verification and timing block, which a browser does not allow: there, what only they use is left over.
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
+// Unit tests share the list of ops with the integration tests, which know the crate by its name.
+#[cfg(test)]
+extern crate self as tilewise;
+
 pub use wgpu;
 
 mod compose;

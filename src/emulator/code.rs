@@ -175,11 +175,10 @@ pub(crate) enum Op {
     Block { end: Target },
     /// Closes it.
     EndBlock,
-    /// The active lanes wait at the end of the frame of this depth; goes on at `next`, the next operation of control of the
-    /// innermost frame.
-    Leave { depth: u32, next: Target },
+    /// The active lanes wait at the end of the frame of this depth.
+    Leave { depth: u32 },
     /// The active lanes wait at the `Continuing` of the loop of this depth.
-    Continue { depth: u32, next: Target },
+    Continue { depth: u32 },
     /// The end of the kernel.
     End,
 

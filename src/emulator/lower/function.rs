@@ -161,23 +161,11 @@ impl Lowerer<'_> {
         let pending = self.frames.last_mut().map(|frame| std::mem::take(&mut frame.pending)).unwrap_or_default();
         for index in pending {
             match &mut self.code.ops[index] {
-                Op::If { otherwise: target, .. }
-                | Op::Else { end: target }
-                | Op::Leave { next: target, .. }
-                | Op::Continue { next: target, .. } => *target = here,
+                Op::If { otherwise: target, .. } | Op::Else { end: target } => *target = here,
                 _ => {}
             }
         }
         self.op(op);
-    }
-
-    /// Emits an operation that goes on at the innermost frame's next operation of control.
-    fn wait(&mut self, op: Op) {
-        let here = self.code.ops.len();
-        self.op(op);
-        if let Some(frame) = self.frames.last_mut() {
-            frame.pending.push(here);
-        }
     }
 
     fn close(&mut self, op: Op) {
@@ -246,11 +234,11 @@ impl Lowerer<'_> {
             }
             Statement::Break => {
                 let depth = self.depth_of(&[FrameKind::Loop, FrameKind::Switch])?;
-                self.wait(Op::Leave { depth, next: 0 });
+                self.op(Op::Leave { depth });
             }
             Statement::Continue => {
                 let depth = self.depth_of(&[FrameKind::Loop])?;
-                self.wait(Op::Continue { depth, next: 0 });
+                self.op(Op::Continue { depth });
             }
             Statement::Return { value } => self.returns(value, tail)?,
             Statement::ControlBarrier(flags) => self.barrier(flags),
@@ -383,7 +371,7 @@ impl Lowerer<'_> {
             }
         }
         if !tail {
-            self.wait(Op::Leave { depth, next: 0 });
+            self.op(Op::Leave { depth });
         }
         Ok(())
     }

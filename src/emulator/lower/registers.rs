@@ -64,9 +64,7 @@ fn remove_unread(code: &mut Code, purposes: &[Purpose]) {
             | Op::Else { end: target }
             | Op::Loop { end: target }
             | Op::EndLoop { start: target }
-            | Op::Block { end: target }
-            | Op::Leave { next: target, .. }
-            | Op::Continue { next: target, .. } => *target = moved[*target as usize],
+            | Op::Block { end: target } => *target = moved[*target as usize],
             _ => {}
         }
     }

@@ -1,17 +1,18 @@
-//! Kernels of one invocation, lowered and run by a loop over the operations, one lane wide.
+//! Kernels of one invocation, lowered and run by the machine.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::{Unsupported, lower};
-use crate::emulator::alu;
-use crate::emulator::code::{AtomicOp, BufferBinding, Code, Length, Memory, Op, Place, Reg, Target, Width};
-use crate::{
-    Activation, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, DType,
-    DeviceProfile, Layout, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Permute, Reduce, ReduceKind, Unary, UnaryKind,
-    wgpu,
-};
+use crate::emulator::code::{BufferBinding, Code, Op, Place, Target};
+use crate::emulator::machine::{self, Launch, Window};
+use crate::emulator::{EmulatorOptions, FindingKind};
+use crate::{DType, DeviceProfile, Layout, wgpu};
+
+#[path = "../../../tests/common/cases.rs"]
+mod cases;
 
 fn parsed(text: &str) -> (naga::Module, naga::valid::ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
@@ -62,189 +63,14 @@ fn check(code: &Code) {
                     (opened, closed) => panic!("{opened:?} is closed by {closed:?}"),
                 }
             }
-            Op::Leave { depth, next } | Op::Continue { depth, next } => {
+            Op::Leave { depth } | Op::Continue { depth } => {
                 let frame = &code.ops[open[depth as usize].start];
                 assert!(matches!(frame, Op::Block { .. } | Op::Loop { .. }), "{frame:?}");
-                open.last_mut().unwrap().pending.push(next);
             }
             _ => {}
         }
     }
     assert!(open.is_empty());
-}
-
-/// One lane.
-struct Lane<'a> {
-    code: &'a Code,
-    registers: Vec<u32>,
-    buffers: Vec<Vec<u8>>,
-    workgroup: Vec<u8>,
-    /// Indices beyond their array.
-    beyond: usize,
-}
-
-impl Lane<'_> {
-    fn get(&self, reg: Reg) -> u32 {
-        self.registers[reg as usize]
-    }
-
-    fn set(&mut self, reg: Reg, value: u32) {
-        self.registers[reg as usize] = value;
-    }
-
-    fn bytes(&mut self, place: Place, width: usize) -> Option<&mut [u8]> {
-        let at = place.base as usize + place.index.map_or(0, |index| self.get(index) as usize);
-        let memory = match place.memory {
-            Memory::Buffer(buffer) => &mut self.buffers[buffer as usize],
-            Memory::Workgroup => &mut self.workgroup,
-        };
-        memory.get_mut(at..at + width)
-    }
-
-    fn load(&mut self, place: Place, width: usize) -> u32 {
-        let mut word = [0; 4];
-        if let Some(bytes) = self.bytes(place, width) {
-            word[..width].copy_from_slice(bytes);
-        }
-        u32::from_le_bytes(word)
-    }
-
-    fn store(&mut self, place: Place, width: usize, value: u32) {
-        if let Some(bytes) = self.bytes(place, width) {
-            bytes.copy_from_slice(&value.to_le_bytes()[..width]);
-        }
-    }
-
-    /// The `Continuing` of a loop.
-    fn continuing(&self, start: usize) -> usize {
-        let mut depth = 0;
-        for (index, op) in self.code.ops.iter().enumerate().skip(start + 1) {
-            match op {
-                Op::Loop { .. } => depth += 1,
-                Op::EndLoop { .. } => depth -= 1,
-                Op::Continuing if depth == 0 => return index,
-                _ => {}
-            }
-        }
-        panic!("a loop without a continuing part");
-    }
-
-    fn run(&mut self) {
-        let mut frames: Vec<usize> = Vec::new();
-        let mut at = 0;
-        loop {
-            let op = self.code.ops[at].clone();
-            at += 1;
-            match op {
-                Op::Copy { to, from } | Op::Assign { to, from } => self.set(to, self.get(from)),
-                Op::Pick { to, base, index, stride, count } => {
-                    assert!(self.get(index) < count);
-                    self.set(to, self.get(base + self.get(index) * stride));
-                }
-                Op::AssignAt { base, index, stride, count, from } => {
-                    assert!(self.get(index) < count);
-                    self.set(base + self.get(index) * stride, self.get(from));
-                }
-                Op::Unary { op, to, a } => {
-                    assert_ne!(to, a);
-                    let a = [self.get(a)];
-                    alu::unary(op, &mut self.registers[to as usize..][..1], &a);
-                }
-                Op::Binary { op, to, a, b } => {
-                    assert!(to != a && to != b);
-                    let (a, b) = ([self.get(a)], [self.get(b)]);
-                    alu::binary(op, &mut self.registers[to as usize..][..1], &a, &b);
-                }
-                Op::Ternary { op, to, a, b, c } => {
-                    assert!(to != a && to != b && to != c);
-                    let [a, b, c] = [a, b, c].map(|reg| [self.get(reg)]);
-                    alu::ternary(op, &mut self.registers[to as usize..][..1], &a, &b, &c);
-                }
-                Op::Bound { to, index, length } => {
-                    let length = match length {
-                        Length::Const(length) => length,
-                        Length::Runtime { buffer, offset, stride } => self.length(buffer, offset, stride),
-                    };
-                    let index = self.get(index);
-                    self.beyond += usize::from(index >= length);
-                    self.set(to, index.min(length.wrapping_sub(1)));
-                }
-                Op::ArrayLength { to, buffer, offset, stride } => self.set(to, self.length(buffer, offset, stride)),
-                Op::Load { to, place, width } => {
-                    let value = self.load(place, if width == Width::Half { 2 } else { 4 });
-                    self.set(to, value);
-                }
-                Op::Store { place, width, from } => {
-                    self.store(place, if width == Width::Half { 2 } else { 4 }, self.get(from));
-                }
-                Op::AtomicLoad { to, place } => {
-                    let value = self.load(place, 4);
-                    self.set(to, value);
-                }
-                Op::AtomicStore { place, from } => self.store(place, 4, self.get(from)),
-                Op::Atomic { op, to, place, value } => {
-                    let (old, value) = (self.load(place, 4), self.get(value));
-                    let new = match op {
-                        AtomicOp::Add => old.wrapping_add(value),
-                        AtomicOp::Sub => old.wrapping_sub(value),
-                        AtomicOp::AddF => (f32::from_bits(old) + f32::from_bits(value)).to_bits(),
-                        AtomicOp::MaxI => (old as i32).max(value as i32) as u32,
-                        AtomicOp::MinU => old.min(value),
-                        AtomicOp::Exchange => value,
-                        _ => panic!("{op:?}"),
-                    };
-                    self.store(place, 4, new);
-                    if let Some(to) = to {
-                        self.set(to, old);
-                    }
-                }
-                Op::CompareExchange { to, exchanged, place, compare, value } => {
-                    let old = self.load(place, 4);
-                    let equal = old == self.get(compare);
-                    if equal {
-                        self.store(place, 4, self.get(value));
-                    }
-                    self.set(to, old);
-                    self.set(exchanged, u32::from(equal));
-                }
-                Op::If { condition, otherwise } if self.get(condition) == 0 => {
-                    frames.push(at - 1);
-                    at = otherwise as usize;
-                    // Not to go on from an `Else` as the first branch does.
-                    at += usize::from(matches!(self.code.ops[at], Op::Else { .. }));
-                }
-                Op::If { .. } | Op::Loop { .. } | Op::Block { .. } => frames.push(at - 1),
-                Op::Else { end } => at = end as usize,
-                Op::EndIf | Op::EndBlock => _ = frames.pop(),
-                Op::Continuing | Op::Barrier { .. } | Op::ExpectUniform { .. } => {}
-                Op::BreakIf { condition } => {
-                    if self.get(condition) != 0 {
-                        let Op::Loop { end } = self.code.ops[frames.pop().unwrap()] else { panic!() };
-                        at = end as usize + 1;
-                    }
-                }
-                Op::EndLoop { start } => at = start as usize + 1,
-                Op::Leave { depth, .. } => {
-                    let (Op::Loop { end } | Op::Block { end }) = self.code.ops[frames[depth as usize]] else {
-                        panic!()
-                    };
-                    frames.truncate(depth as usize);
-                    at = end as usize + 1;
-                }
-                Op::Continue { depth, .. } => {
-                    frames.truncate(depth as usize + 1);
-                    at = self.continuing(frames[depth as usize]);
-                }
-                Op::End => break,
-                Op::Ballot { .. } | Op::Collect { .. } | Op::Gather { .. } => panic!("{op:?} in one lane"),
-            }
-        }
-        assert!(frames.is_empty());
-    }
-
-    fn length(&self, buffer: u32, offset: u32, stride: u32) -> u32 {
-        (self.buffers[buffer as usize].len() as u32).saturating_sub(offset) / stride
-    }
 }
 
 /// Runs a kernel whose `out` holds 64 words that start as zeros; other buffers hold 0, 1, 2, ... in their words.
@@ -255,28 +81,21 @@ fn run(text: &str) -> Vec<u32> {
     out
 }
 
-fn run_code(code: &Code) -> (Vec<u32>, usize) {
-    let buffers = code.buffers.iter().map(|buffer| {
-        let word = |index: u32| if buffer.name == "out" { 0 } else { index };
-        (0..64).flat_map(|index| word(index).to_le_bytes()).collect()
-    });
-    let mut lane = Lane {
-        code,
-        registers: vec![0xdead_beef; code.registers as usize],
-        buffers: buffers.collect(),
-        workgroup: vec![0; code.workgroup_bytes as usize],
-        beyond: 0,
-    };
-    for &(reg, value) in &code.constants {
-        lane.set(reg, value);
-    }
-    for &(reg, _) in &code.builtins {
-        lane.set(reg, 0);
-    }
-    lane.run();
+/// What `out` holds in the end, and how many indices were beyond an array.
+fn run_code(code: &Code) -> (Vec<u32>, u64) {
+    let words: Vec<Vec<AtomicU32>> = (code.buffers.iter())
+        .map(|buffer| (0..64).map(|index| if buffer.name == "out" { 0 } else { index }.into()).collect())
+        .collect();
+    let windows: Vec<Window> = (words.iter().enumerate())
+        .map(|(identity, words)| Window { words, identity, offset: 0, bytes: 256, initialised: None })
+        .collect();
+    let options = EmulatorOptions { subgroup_size: 4, zero_workgroup_memory: true, threads: 1, ..Default::default() };
+    let outcome = machine::run(&Launch { code, grid: [1; 3], windows: &windows, options: &options });
+    assert!(outcome.complete, "{:?}", outcome.findings);
+    let beyond = outcome.findings.iter().filter(|finding| finding.kind == FindingKind::OutOfBounds);
     let out = code.buffers.iter().position(|buffer| buffer.name == "out").unwrap();
-    let words = lane.buffers[out].chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
-    (words.collect(), lane.beyond)
+    let out = words[out].iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    (out, beyond.map(|finding| 1 + finding.count).sum())
 }
 
 /// A kernel of one invocation that writes words of `out`; `seed` is a zero that is not known while lowering.
@@ -648,41 +467,11 @@ fn registers_are_used_again() {
     assert!(!code.ops.iter().any(|op| matches!(op, Op::Unary { .. })));
 }
 
-/// An op with the shapes of its inputs.
-type Case = (Box<dyn crate::Op>, Vec<Vec<usize>>);
-
 /// Every composition that ops plan for, with parameters in immediates or a buffer, in one arena or not.
 #[test]
 fn every_composition_lowers() {
-    let plane = vec![2, 4, 9, 11];
-    let floats: Vec<Case> = vec![
-        (Box::new(Matmul::default()), vec![vec![70, 33], vec![33, 90]]),
-        (
-            Box::new(Matmul { activation: Activation::Gelu, ..Default::default() }),
-            vec![vec![3, 7, 5], vec![5, 9], vec![9]],
-        ),
-        (Box::new(Conv2d::default()), vec![plane.clone(), vec![6, 4, 3, 3], vec![6]]),
-        (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![4, 1, 1, 1]]),
-        (Box::new(ConvTranspose2d { stride: [2, 3], ..Default::default() }), vec![plane.clone(), vec![4, 5, 3, 2]]),
-        (Box::new(MaxPool2d { return_indices: true, ..Default::default() }), vec![plane.clone()]),
-        (Box::new(AvgPool2d::default()), vec![plane.clone()]),
-        (Box::new(AdaptiveMaxPool2d { output: [2, 2], return_indices: true }), vec![plane.clone()]),
-        (Box::new(Reduce { dims: vec![1, 3], ..Default::default() }), vec![plane.clone()]),
-        (Box::new(Reduce { kind: ReduceKind::ArgMax, ..Default::default() }), vec![vec![1 << 20]]),
-        (Box::new(LogSoftmax { dim: 3 }), vec![plane.clone()]),
-        (Box::new(Permute { dims: vec![3, 1, 0, 2] }), vec![plane.clone()]),
-        (Box::new(Unary { kind: UnaryKind::Erf }), vec![plane.clone()]),
-        (Box::new(Binary { kind: BinaryKind::Pow }), vec![plane.clone(), vec![9, 1]]),
-        (Box::new(BatchNorm::default()), vec![plane.clone(), vec![4], vec![4], vec![4], vec![4]]),
-        (Box::new(Concat { dim: 1 }), vec![plane.clone(), plane.clone()]),
-        (Box::new(Pad { padding: vec![[1, 1]; 4], mode: PadMode::Reflect }), vec![plane.clone()]),
-    ];
-    let wholes: Vec<Case> = vec![
-        (Box::new(Binary { kind: BinaryKind::Div }), vec![plane.clone(), vec![9, 1]]),
-        (Box::new(Reduce { kind: ReduceKind::Max, ..Default::default() }), vec![plane]),
-    ];
-    let cases =
-        floats.into_iter().map(|case| (case, DType::F32)).chain(wholes.into_iter().map(|case| (case, DType::I32)));
+    let floats = cases::ops().into_iter().map(|case| (case, DType::F32));
+    let cases = floats.chain(cases::whole_ops().into_iter().map(|case| (case, DType::I32)));
     let mut compositions = 0;
     for ((op, shapes), dtype) in cases {
         for (immediates, arena) in [(false, false), (true, false), (true, true)] {

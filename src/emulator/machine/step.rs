@@ -145,14 +145,14 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                         subgroup.at = start as usize + 1;
                     }
                 }
-                &Op::Leave { depth, .. } => {
+                &Op::Leave { depth } => {
                     if let Some(frame) = subgroup.frames.get_mut(depth as usize) {
                         frame.left |= subgroup.active;
                     }
                     subgroup.set_active(0);
                     subgroup.at = prepared.skip[at] as usize;
                 }
-                &Op::Continue { depth, .. } => {
+                &Op::Continue { depth } => {
                     if let Some(frame) = subgroup.frames.get_mut(depth as usize) {
                         frame.parked |= subgroup.active;
                     }

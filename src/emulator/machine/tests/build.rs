@@ -154,13 +154,12 @@ impl Build {
         self.op(close);
     }
 
-    /// `next` is what the machine works out by itself.
     pub fn leave(&mut self, depth: u32) {
-        self.op(Op::Leave { depth, next: 0 });
+        self.op(Op::Leave { depth });
     }
 
     pub fn continue_(&mut self, depth: u32) {
-        self.op(Op::Continue { depth, next: 0 });
+        self.op(Op::Continue { depth });
     }
 
     pub fn finish(mut self) -> Code {
