@@ -6,10 +6,10 @@ pub(crate) mod device;
 pub(crate) mod emulated;
 pub(crate) mod executor;
 pub(crate) mod memory;
-mod ops;
 pub(crate) mod pipelines;
 pub(crate) mod placement;
 pub(crate) mod scope;
+mod shorthands;
 pub(crate) mod timing;
 
 use std::sync::Arc;

@@ -279,6 +279,21 @@ impl Assembly {
         Ok(self.param(hook, name, Param::U32(word)))
     }
 
+    /// A signed parameter that may have another of its size added to it; refuses what would not fit into 32 bits.
+    pub fn place(&mut self, hook: &str, name: &str, value: i64) -> Result<&mut Self> {
+        const MOST: u64 = 1 << 30;
+        match i32::try_from(value) {
+            Ok(word) if value.unsigned_abs() <= MOST => Ok(self.param(hook, name, Param::I32(word))),
+            _ => Err(Error::Limit {
+                op: self.op.into(),
+                limit: "i32 index",
+                needed: value.unsigned_abs(),
+                available: MOST,
+                hint: "the sizes and the padding of a dimension have to be less",
+            }),
+        }
+    }
+
     /// A storage binding: its number becomes the constant `BINDING` of the hook, the element offset of its range in the
     /// bound window the hook's parameter `offset`.
     pub fn bind(&mut self, hook: &'static str, binding: Binding) -> &mut Self {

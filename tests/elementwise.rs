@@ -1,5 +1,8 @@
 //! Elementwise ops, padding and concatenation against their twins.
 
+mod common;
+
+use common::keeps_to_ieee;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -19,8 +22,7 @@ fn check(op: &dyn Twin, inputs: &[HostTensor]) {
 /// As [`check`], on the devices that are known to keep to IEEE with NaN and infinity, which WGSL does not ask of them.
 #[track_caller]
 fn check_ieee(op: &dyn Twin, inputs: &[HostTensor]) {
-    let ieee = |name: &str| name.contains("llvmpipe") || name.contains("emulator");
-    for gpu in devices().iter().filter(|gpu| ieee(&gpu.profile().name)) {
+    for gpu in devices().iter().filter(|gpu| keeps_to_ieee(&gpu.profile().name)) {
         verify::candidates(gpu, op, inputs).unwrap().iter().for_each(|report| report.assert_strict());
     }
 }

@@ -1,16 +1,17 @@
 //! Softmax and its logarithm against their twins: every candidate of every device.
 
+mod common;
+
+use common::keeps_to_ieee;
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
 use tilewise::{Class, DType, DeviceProfile, Layout, LogSoftmax, Op, Softmax};
 
 #[track_caller]
 fn check(dim: usize, shape: &[usize], data: &[f32]) {
-    // WGSL does not ask of a device to keep NaN and infinity: these do.
-    let ieee = |name: &str| name.contains("llvmpipe") || name.contains("emulator");
     let special = data.iter().any(|x| !x.is_finite());
     let input = [HostTensor::new(shape, data).unwrap()];
-    for gpu in devices().iter().filter(|gpu| !special || ieee(&gpu.profile().name)) {
+    for gpu in devices().iter().filter(|gpu| !special || keeps_to_ieee(&gpu.profile().name)) {
         let mut reports = verify::candidates(gpu, &Softmax { dim }, &input).unwrap();
         reports.extend(verify::candidates(gpu, &LogSoftmax { dim }, &input).unwrap());
         for report in reports {

@@ -1,6 +1,9 @@
 //! NaN, infinity, the largest and the smallest numbers in every op on every device: reported for all, and full agreement
 //! with IEEE wanted where the driver is llvmpipe, which keeps to it. WGSL allows others not to.
 
+mod common;
+
+use common::keeps_to_ieee;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{SpecialsReport, devices, specials};
 use tilewise::{
@@ -8,11 +11,6 @@ use tilewise::{
     ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Padding, Permute, Reduce, ReduceKind, Softmax, Unary,
     UnaryKind,
 };
-
-/// Whether a driver is known to keep NaN and infinity.
-fn keeps_to_ieee(adapter: &str) -> bool {
-    adapter.contains("llvmpipe")
-}
 
 /// The reports of an op on every device, on random numbers: of the plan for the device, and of the plan for one of another
 /// class.

@@ -21,17 +21,25 @@ pub struct Case<'a> {
     pub flops: f64,
 }
 
-/// Verifies each case on the best device, and times it: recorded one after the other, submitted together, waited for once.
+/// Verifies and times each case on the best device.
 ///
 /// # Panics
-/// If there is no device, or a result is wrong: what is wrong is not worth timing.
+/// As [`bench_on`], and if there is no device.
 pub fn bench(criterion: &mut Criterion, group: &str, cases: &[Case]) {
     let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
+    bench_on(&gpu, criterion, group, cases);
+}
+
+/// Verifies each case on a device, and times it: recorded one after the other, submitted together, waited for once.
+///
+/// # Panics
+/// If a result is wrong: what is wrong is not worth timing.
+pub fn bench_on(gpu: &Gpu, criterion: &mut Criterion, group: &str, cases: &[Case]) {
     let mut group = criterion.benchmark_group(group);
     // Flat sampling and few samples, since a dispatch may take a tenth of a second on a slow device.
     group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_millis(500));
     for case in cases {
-        let run = || Run::new(&gpu, case).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let run = || Run::new(gpu, case).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         // Made at first use: a case that a filter leaves out costs nothing.
         let mut made = None;
         group.throughput(Throughput::Elements(case.flops as u64));

@@ -55,6 +55,21 @@ fn plane() -> impl Strategy<Value = Vec<usize>> {
     (0usize..=3, 0usize..=4, side(), side()).prop_map(|(n, c, h, w)| vec![n, c, h, w])
 }
 
+/// Pooling with padding below the kernel's sides, and a plane that the dilated kernel fits into.
+fn fitting() -> impl Strategy<Value = (Pools, Vec<usize>)> {
+    (pools(mostly_small(), 0usize..=3), plane()).prop_map(|(mut pools, mut shape)| {
+        for side in 0..2 {
+            let most = pools.max.kernel[side] - 1;
+            for edge in [side, side + 2] {
+                pools.max.padding[edge] = pools.max.padding[edge].min(most);
+            }
+            shape[side + 2] = shape[side + 2].max(most * pools.max.dilation[side] + 1);
+        }
+        pools.average.padding = pools.max.padding;
+        (pools, shape)
+    })
+}
+
 /// The ops that take a plane; whatever is refused is none of these properties' business.
 fn taken<'a>(pools: &'a Pools, shape: &[usize]) -> impl Iterator<Item = &'a dyn Twin> {
     let layout = Layout::new(shape, DType::F32);
@@ -68,7 +83,7 @@ fn mostly_small() -> impl Strategy<Value = usize> + Clone {
 #[test]
 fn windows_hold_what_the_twin_finds() {
     let ran = Cell::new([0; 4]);
-    run(64, (pools(mostly_small(), 0usize..=3), plane(), any::<u64>()), |(pools, shape, seed)| {
+    run(64, (fitting(), any::<u64>()), |((pools, shape), seed)| {
         // Whole numbers draw level often, which the first of equals has to win.
         for exact in [true, false] {
             for op in taken(&pools, &shape) {
@@ -81,8 +96,7 @@ fn windows_hold_what_the_twin_finds() {
         }
         Ok(())
     });
-    // Few windows fit the dilated kernel: what is drawn decides how many, but hardly ever none.
-    assert!(ran.get().iter().all(|&count| count > 0), "every pool has to be taken: {ran:?}");
+    assert!(ran.get().iter().all(|&count| count > 16), "most windows have to be taken: {ran:?}");
 }
 
 #[test]

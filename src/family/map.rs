@@ -307,22 +307,13 @@ fn pad<'a>(
     base: u64,
 ) -> Result<&'a mut Assembly> {
     let missing = RANK - padded.sizes.len();
-    // Kernels count places in signed words, and add a size to a place.
-    let word = |value: i64| {
-        i32::try_from(value).ok().filter(|word| word.unsigned_abs() <= 1 << 30).map(Param::I32).ok_or(Error::Limit {
-            op: "pad".into(),
-            limit: "i32 index",
-            needed: value.unsigned_abs(),
-            available: 1 << 30,
-            hint: "the sizes and the padding of a dimension have to be less",
-        })
-    };
     for dim in 0..RANK {
         let (size, before) = match dim.checked_sub(missing) {
             Some(dim) => (padded.sizes[dim] as i64, padded.before[dim] - region.0[dim].start as i64),
             None => (1, 0),
         };
-        assembly.param(hook, SIZES[dim], word(size)?).param(hook, BEFORE[dim], word(before)?);
+        // Kernels add a size to a place.
+        assembly.place(hook, SIZES[dim], size)?.place(hook, BEFORE[dim], before)?;
     }
     assembly.constant(hook, "EDGE", Value::U32(padded.mode.code()));
     assembly.param(hook, "bits", Param::U32(padded.bits)).param(hook, "base", Param::U32(base as u32));

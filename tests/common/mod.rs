@@ -1,4 +1,4 @@
-//! What the tests of the contraction family share.
+//! What the tests share: small tiles, sizes around their edges, devices and what is known of them.
 #![allow(dead_code)] // Every test binary compiles this file and uses a part of it.
 
 pub mod cases;
@@ -29,14 +29,14 @@ pub fn small_tiles() -> impl Iterator<Item = Gpu> {
     devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = vec![TILED, DIRECT]))
 }
 
-/// Whether a device is the emulator, where cases that take long are fewer.
+/// Whether a device is the emulator.
 pub fn is_emulated(gpu: &Gpu) -> bool {
     gpu.device().is_err()
 }
 
-/// Whether there is nothing but the emulator to run on.
-pub fn only_emulated() -> bool {
-    devices().iter().all(is_emulated)
+/// Whether an adapter is known to keep to IEEE with NaN and infinity, by its name: WGSL does not ask it of devices.
+pub fn keeps_to_ieee(adapter: &str) -> bool {
+    adapter.contains("llvmpipe") || adapter.contains("emulator")
 }
 
 /// The first device of wgpu; without one a line on standard error, once a process, says that tests which need one check

@@ -118,15 +118,3 @@ fn product_is_exact() {
     check(64, &EmulatorOptions { threads: 3, shuffle: Some(5), ..options.clone() });
     check(64, &EmulatorOptions { sanitizer: false, ..options });
 }
-
-/// Prints times; `cargo test --release -- --ignored --nocapture product_is_fast`.
-#[test]
-#[ignore = "a measurement"]
-fn product_is_fast() {
-    for threads in [1, 2] {
-        for sanitizer in [false, true] {
-            let options = EmulatorOptions { threads, sanitizer, step_budget: 1 << 32, ..options(32) };
-            println!("threads {threads} sanitizer {sanitizer}: {:.3} s", check(256, &options));
-        }
-    }
-}

@@ -5,8 +5,8 @@ use crate::gpu::Gpu;
 use crate::layout::Element;
 use crate::tensor::{Operand, Tensor};
 use crate::{
-    Activation, AvgPool2d, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Permute,
-    Reduce, ReduceKind, Softmax, Unary,
+    Activation, AvgPool2d, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Op,
+    Permute, Reduce, ReduceKind, Softmax, Unary,
 };
 
 /// Shorthands for ops; [`apply`](Gpu::apply) runs any op, with all its options.
@@ -31,10 +31,7 @@ impl Gpu {
         weight: &Tensor<f32>,
         bias: Option<&Tensor<f32>>,
     ) -> Result<Tensor<f32>> {
-        match bias {
-            Some(bias) => self.apply(options, &[x, weight, bias]),
-            None => self.apply(options, &[x, weight]),
-        }
+        self.weighted(options, x, weight, bias)
     }
 
     /// The transposed convolution of `x` with `weight`; see [`ConvTranspose2d`].
@@ -48,10 +45,7 @@ impl Gpu {
         weight: &Tensor<f32>,
         bias: Option<&Tensor<f32>>,
     ) -> Result<Tensor<f32>> {
-        match bias {
-            Some(bias) => self.apply(options, &[x, weight, bias]),
-            None => self.apply(options, &[x, weight]),
-        }
+        self.weighted(options, x, weight, bias)
     }
 
     /// The largest value of each window; see [`MaxPool2d`], and [`apply_all`](Gpu::apply_all) for the indices too.
@@ -165,5 +159,19 @@ impl Gpu {
     pub fn concat<T: Element>(&self, inputs: &[&Tensor<T>], dim: usize) -> Result<Tensor<T>> {
         let inputs: Vec<&dyn Operand> = inputs.iter().map(|&input| input as &dyn Operand).collect();
         self.apply(&Concat { dim }, &inputs)
+    }
+
+    /// An op whose bias may be left out.
+    fn weighted(
+        &self,
+        op: &dyn Op,
+        x: &Tensor<f32>,
+        weight: &Tensor<f32>,
+        bias: Option<&Tensor<f32>>,
+    ) -> Result<Tensor<f32>> {
+        match bias {
+            Some(bias) => self.apply(op, &[x, weight, bias]),
+            None => self.apply(op, &[x, weight]),
+        }
     }
 }
