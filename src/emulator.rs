@@ -11,6 +11,8 @@ pub(crate) mod alu;
 #[cfg(feature = "emulator")]
 pub(crate) mod code;
 #[cfg(feature = "emulator")]
+mod contents;
+#[cfg(feature = "emulator")]
 pub(crate) mod lower;
 #[cfg(feature = "emulator")]
 pub(crate) mod machine;
@@ -21,6 +23,8 @@ use std::fmt;
 
 #[cfg(feature = "emulator")]
 use crate::error::{Error, Result};
+#[cfg(feature = "emulator")]
+pub use contents::Contents;
 #[cfg(feature = "emulator")]
 pub use shader::{BindingData, Ran, Run, Shader};
 
@@ -128,6 +132,13 @@ pub enum FindingKind {
     StepBudget,
     /// Something that the emulator does not support.
     Unsupported,
+}
+
+impl FindingKind {
+    /// Whether WGSL defines what happens, though nobody means it. All others are errors.
+    pub fn is_lint(self) -> bool {
+        matches!(self, FindingKind::DivisionByZero | FindingKind::ShiftOutOfRange)
+    }
 }
 
 impl fmt::Display for FindingKind {

@@ -7,32 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tilewise::emulator::{BindingData, EmulatorOptions, Finding, FindingKind, Run, Shader};
-
-/// A binding of the second line.
-fn binding(text: &str) -> BindingData {
-    let (place, data) = text.split_once('=').unwrap();
-    let (group, binding) = place.split_once('.').unwrap();
-    let (kind, fill) = data.split_once(':').unwrap();
-    let (dtype, count) = kind.split_once('x').unwrap();
-    let value = |index: u32| match fill {
-        "ramp" => index,
-        "zero" | "poison" => 0,
-        _ => panic!("{text}"),
-    };
-    let bytes = (0..count.parse().unwrap()).map(value).flat_map(|value: u32| match dtype {
-        "f32" => (value as f32).to_le_bytes().to_vec(),
-        "f16" => half::f16::from_f32(value as f32).to_le_bytes().to_vec(),
-        "u32" => value.to_le_bytes().to_vec(),
-        _ => panic!("{text}"),
-    });
-    BindingData {
-        group: group.parse().unwrap(),
-        binding: binding.parse().unwrap(),
-        bytes: bytes.collect(),
-        initialised: fill != "poison",
-    }
-}
+use tilewise::emulator::{EmulatorOptions, Finding, FindingKind, Run, Shader};
 
 /// The dispatch of the second line.
 fn run(text: &str) -> Run {
@@ -41,7 +16,7 @@ fn run(text: &str) -> Run {
         let (word, rest) = part.split_once(' ').unwrap();
         match word {
             "grid" => run.grid[0] = rest.parse().unwrap(),
-            "bind" => run.bindings = rest.split(' ').map(binding).collect(),
+            "bind" => run.bindings = rest.split(' ').map(|binding| binding.parse().unwrap()).collect(),
             "set" => {
                 let values = rest.split(' ').map(|value| value.split_once('=').unwrap());
                 run.overrides = values.map(|(name, value)| (name.into(), value.parse().unwrap())).collect();

@@ -128,7 +128,8 @@ impl Memory {
 impl Shader {
     /// Parses and validates a shader, which findings and errors call `shader`.
     ///
-    /// Barriers in control flow that may diverge pass: whether it does diverge is seen when it runs.
+    /// Barriers in control flow that may diverge pass: whether it does diverge is seen when it runs. The line `enable subgroups;`,
+    /// which browsers ask for and naga does not know, is passed over.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl Shader {
 
     /// The same with a name for findings and errors, as that of its file.
     pub fn named(name: impl Into<String>, text: impl Into<String>) -> Result<Self> {
-        let (name, text) = (name.into(), text.into());
+        let (name, text) = (name.into(), without_subgroups_directive(text.into()));
         let refuse = |span: Option<Span>, message: String, report: String| {
             let (line, column) = span.and_then(|span| span.to_range()).map_or((0, 0), |at| position(&text, at.start));
             Error::Wgsl { name: name.clone(), line, column, message, report }
@@ -153,7 +154,9 @@ impl Shader {
         let info = Validator::new(flags, Capabilities::all()).validate(&module).map_err(|error| {
             let causes = std::iter::successors(error.as_inner().source(), |&cause| cause.source());
             let message = causes.fold(error.as_inner().to_string(), |message, cause| format!("{message}: {cause}"));
-            let span = error.spans().next().map(|(span, _)| *span);
+            // The whole function comes first, then what is wrong in it.
+            let length = |span: &Span| span.to_range().map_or(usize::MAX, |range| range.len());
+            let span = error.spans().map(|(span, _)| *span).min_by_key(length);
             refuse(span, message, error.emit_to_string_with_path(&text, &name))
         })?;
         Ok(Shader { name, text, module, info })
@@ -270,6 +273,22 @@ impl Shader {
         }
         Ok(())
     }
+}
+
+/// The text with spaces for the directive, so that all else stays at its line and column.
+fn without_subgroups_directive(text: String) -> String {
+    const DIRECTIVE: &str = "enable subgroups;";
+    // Directives come first.
+    match text.find(DIRECTIVE) {
+        Some(at) if text[..at].lines().all(|line| is_before_declarations(line.trim())) => {
+            text.replacen(DIRECTIVE, &" ".repeat(DIRECTIVE.len()), 1)
+        }
+        _ => text,
+    }
+}
+
+fn is_before_declarations(line: &str) -> bool {
+    ["//", "enable ", "requires ", "diagnostic"].iter().any(|start| line.starts_with(start)) || line.is_empty()
 }
 
 fn launch(run: &Run, detail: String) -> Error {
