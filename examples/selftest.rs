@@ -131,7 +131,7 @@ fn check(gpu: &Gpu) -> Vec<Row> {
                 .collect();
             // Plans are made in the order of the candidates that are checked: they name the reports' variants.
             let outcome = inputs.and_then(|inputs| {
-                let plans = case.op.plans(gpu.profile(), &verify::guarded_layouts(&inputs))?;
+                let plans = verify::plans(gpu.profile(), &*case.op, &inputs)?;
                 let specials = if whole { None } else { Some(verify::specials(gpu, &*case.op, &inputs)?) };
                 Ok((plans.into_iter().zip(verify::candidates(gpu, &*case.op, &inputs)?), specials))
             });

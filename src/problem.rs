@@ -53,14 +53,14 @@ impl Operands<'_> {
 pub(crate) struct Built {
     pub scratch: Vec<u64>,
     pub dispatches: Vec<Dispatch>,
-    /// The byte alignment that the variant needs of its operands; scalar loads need an element's.
-    pub align: u32,
+    /// The inputs that are read in vectors and need the alignment that their layouts promise.
+    pub aligned: Vec<usize>,
 }
 
 impl Built {
     /// A variant without scratch memory that loads element by element.
     pub fn scalar(dispatches: Vec<Dispatch>) -> Self {
-        Built { scratch: Vec::new(), dispatches, align: 4 }
+        Built { scratch: Vec::new(), dispatches, aligned: Vec::new() }
     }
 }
 
@@ -71,7 +71,7 @@ impl Problem {
         match self {
             Problem::Contraction(p) => {
                 let build = |c: &_| contraction::build(p, c, operands, profile);
-                collect(operands, contraction::candidates(p, profile), build, every)
+                collect(operands, contraction::candidates(p, operands, profile), build, every)
             }
             Problem::Window(p) => {
                 let build = |c: &_| window::build(p, c, operands, profile);
@@ -105,8 +105,8 @@ fn collect<V>(
                 variant: candidate.name,
                 why: candidate.why,
                 passed_over: passed_over.clone(),
-                inputs: needed(operands.inputs, built.align),
-                outputs: needed(operands.outputs, built.align),
+                inputs: needed(operands.inputs, &built.aligned),
+                outputs: needed(operands.outputs, &[]),
                 scratch: built.scratch,
                 dispatches: built.dispatches,
             }),
@@ -126,7 +126,9 @@ fn collect<V>(
     }
 }
 
-/// The layouts that operands have to have for a variant: what was promised, but no stricter than it needs.
-fn needed(layouts: &[Layout], align: u32) -> Vec<Layout> {
-    layouts.iter().map(|layout| Layout { align: layout.align.min(align), ..layout.clone() }).collect()
+/// The layouts that operands have to have for a variant: what was promised where it counts, else the alignment of an element.
+fn needed(layouts: &[Layout], aligned: &[usize]) -> Vec<Layout> {
+    let needs =
+        |index: usize, layout: &Layout| if aligned.contains(&index) { layout.align } else { layout.align.min(4) };
+    layouts.iter().enumerate().map(|(i, layout)| Layout { align: needs(i, layout), ..layout.clone() }).collect()
 }

@@ -34,7 +34,7 @@ impl Class {
             Class::Intel => 2e10,  // UHD 600 does 2e11
             Class::Apple => 1e11,  // an M1 does 2.6e12
             Class::Mobile => 5e9,  // Mali-G52 does 5e10
-            Class::Cpu => 1e9,     // lavapipe's best at 512^3, a core; no system resets a driver that draws nothing
+            Class::Cpu => 1e10,    // half of lavapipe's best, a core
             Class::Unknown => 5e9,
         }
     }
@@ -78,6 +78,11 @@ pub struct DeviceProfile {
 }
 
 impl DeviceProfile {
+    /// The work budget of a class. No system resets a driver that draws nothing: there it only keeps a host from waiting long.
+    fn budget_of(class: Class) -> Duration {
+        Duration::from_millis(if class == Class::Cpu { 2000 } else { 200 })
+    }
+
     /// The profile of a device on an adapter.
     pub(crate) fn of(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Self {
         let class = classify(info);
@@ -97,7 +102,7 @@ impl DeviceProfile {
             sm_count: None,
             peak_flops: None,
             bandwidth: None,
-            work_budget: Duration::from_millis(200),
+            work_budget: DeviceProfile::budget_of(class),
             floor_flops: class.floor_flops(),
             contractions: Vec::new(),
         }
@@ -121,7 +126,7 @@ impl DeviceProfile {
             sm_count: None,
             peak_flops: None,
             bandwidth: None,
-            work_budget: Duration::from_millis(200),
+            work_budget: DeviceProfile::budget_of(Class::Unknown),
             floor_flops: Class::Unknown.floor_flops(),
             contractions: Vec::new(),
         }
@@ -130,6 +135,14 @@ impl DeviceProfile {
     /// The most work, in FLOPs, that one dispatch or one submission may hold.
     pub fn work_limit(&self) -> f64 {
         (self.work_budget.as_secs_f64() * self.floor_flops).max(1.0)
+    }
+
+    /// The subgroup size, where all subgroups have the same and kernels may use it.
+    pub(crate) fn fixed_subgroup_size(&self) -> Option<u32> {
+        let (least, most) = self.subgroup_size;
+        // A browser asks for a directive that naga does not take.
+        let usable = self.features.contains(wgpu::Features::SUBGROUP) && self.backend != "webgpu";
+        (usable && least == most).then_some(least)
     }
 
     /// Bytes of parameters that fit into immediates; 0 where the device has none.

@@ -25,6 +25,7 @@ use crate::gpu::Gpu;
 use crate::layout::{DType, Layout};
 use crate::op::matmul::Matmul;
 use crate::plan::Plan;
+use crate::profile::DeviceProfile;
 use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value};
 use crate::tensor::{AnyTensor, Operand, Tensor};
 
@@ -60,8 +61,7 @@ impl Fill {
     }
 }
 
-/// Elements of guard before an operand: odd, so that operands start off every alignment but that of an element, and more
-/// than any tile reaches beyond its edge.
+/// Elements of guard before and after an operand, at least: more than any tile reaches beyond its edge.
 const GUARD: usize = 4099;
 /// The bits that outputs start with: a NaN that no kernel makes.
 const UNWRITTEN: u32 = 0x7FC0_5EED;
@@ -256,8 +256,8 @@ pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expecte
 /// What the op refuses, and what running it may fail with.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Report> {
-    let plan = op.plan(gpu.profile(), &guarded_layouts(inputs))?;
-    self::plan(gpu, op, &plan, inputs)
+    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+    self::plan(gpu, op, &op.plan(gpu.profile(), &layouts)?, inputs)
 }
 
 /// As [`op`] for every candidate that the device allows, not only the best: a report for each.
@@ -266,12 +266,25 @@ pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Vec<Report>> {
-    let plans = op.plans(gpu.profile(), &guarded_layouts(inputs))?;
+    let plans = plans(gpu.profile(), op, inputs)?;
     let twins = op.twin(inputs, &selection(op, &plans[0]))?;
     plans.iter().map(|plan| against(gpu, op, plan, inputs, &twins)).collect()
 }
 
-/// As [`op`] for a given plan, made for [`guarded_layouts`] or weaker.
+/// The plans of every candidate: for operands that are aligned to an element and no more, and where another plan reads operands
+/// that are aligned better in vectors, that one too.
+///
+/// # Errors
+/// What the op refuses.
+pub fn plans<O: Twin + ?Sized>(profile: &DeviceProfile, op: &O, inputs: &[HostTensor]) -> Result<Vec<Plan>> {
+    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+    let mut plans = op.plans(profile, &guarded_layouts(inputs))?;
+    let in_vectors = |plan: &Plan| plan.inputs.iter().any(|layout| layout.align > ELEMENT_ALIGN);
+    plans.extend(op.plans(profile, &layouts)?.into_iter().filter(in_vectors));
+    Ok(plans)
+}
+
+/// As [`op`] for a given plan. Its operands lie as badly aligned as it allows.
 ///
 /// # Errors
 /// As [`op`].
@@ -304,10 +317,13 @@ fn download(gpu: &Gpu, tensor: &AnyTensor) -> Result<HostTensor> {
     HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &gpu.download_bytes(tensor)?)
 }
 
-/// The layouts that operands have between guards: aligned to an element and no more.
+/// Layouts of operands that are aligned to an element and no more.
 pub fn guarded_layouts(inputs: &[HostTensor]) -> Vec<Layout> {
-    inputs.iter().map(|input| Layout { align: 4, ..input.layout() }).collect()
+    inputs.iter().map(|input| Layout { align: ELEMENT_ALIGN, ..input.layout() }).collect()
 }
+
+/// Bytes of a word, which every kernel reads.
+const ELEMENT_ALIGN: u32 = 4;
 
 /// Which elements of the outputs of a plan are compared: all, or the corners of its tiles and a sample.
 fn selection<O: Twin + ?Sized>(op: &O, plan: &Plan) -> Select {
@@ -357,7 +373,7 @@ pub fn against<O: Twin + ?Sized>(
         findings.iter().for_each(|finding| finding.merge_into(&mut total.findings));
         for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
             let words: Vec<u32> = bytemuck::pod_collect_to_vec(&gpu.download_bytes(arena)?);
-            let (before, rest) = words.split_at(GUARD);
+            let (before, rest) = words.split_at(words.len() - GUARD - output.len());
             let (elements, after) = rest.split_at(output.len());
             let found = HostTensor::from_bytes(output.shape(), output.dtype(), bytemuck::cast_slice(elements))?;
             let mut report = compare(&what, number, &found, expected)?;
@@ -421,30 +437,58 @@ type Zoned = (AnyTensor, AnyTensor);
 /// share one buffer where the plan is made for that.
 #[cfg(not(target_arch = "wasm32"))]
 fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
-    let zone = |guard: u32, elements: &[u32]| [&[guard; GUARD], elements, &[guard; GUARD]].concat();
-    let mut zones: Vec<Vec<u32>> = (inputs.iter())
-        .map(|input| zone(fill.word(input.dtype()), &bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes())))
-        .collect();
-    zones.extend(plan.outputs.iter().map(|layout| zone(SENTINEL, &vec![UNWRITTEN; layout.len()])));
-    let upload = |words: &[u32]| Ok(AnyTensor::from(gpu.tensor(&[words.len()], words)?));
-    let shared = if plan.in_arena() { Some(upload(&zones.concat())?) } else { None };
-    let mut start = 0;
-    let mut place = |zone: Vec<u32>, shape: &[usize], dtype: DType| -> Result<Zoned> {
-        let (whole, at) = match &shared {
-            Some(arena) => (arena.clone(), start),
-            None => (upload(&zone)?, 0),
+    let mut zones: Vec<Zone> = Vec::new();
+    let mut add = |guard: u32, elements: &[u32], shape: &[usize], layout: &Layout| {
+        let start = match zones.last() {
+            Some(last) if plan.in_arena() => last.start + last.words.len(),
+            _ => 0,
         };
-        start += zone.len() as u64 * 4;
-        let part = |offset, shape: &[usize], dtype| AnyTensor::new(whole.storage().clone(), offset, shape, dtype);
-        Ok((part(at, &[zone.len()], DType::U32), part(at + GUARD as u64 * 4, shape, dtype)))
+        let before = guard_before(start, layout.align);
+        let words = [&vec![guard; before], elements, &[guard; GUARD]].concat();
+        zones.push(Zone { start, before, words, shape: shape.to_vec(), dtype: layout.dtype });
     };
-    let (mut operands, mut outputs) = (Vec::new(), Vec::new());
-    let mut zones = zones.into_iter();
-    for (input, zone) in inputs.iter().zip(&mut zones) {
-        operands.push(place(zone, &input.shape, input.dtype())?.1);
+    for (input, layout) in inputs.iter().zip(&plan.inputs) {
+        let elements = bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes());
+        add(fill.word(input.dtype()), &elements, &input.shape, layout);
     }
-    for (layout, zone) in plan.outputs.iter().zip(&mut zones) {
-        outputs.push(place(zone, &layout.shape, layout.dtype)?);
+    for layout in &plan.outputs {
+        add(SENTINEL, &vec![UNWRITTEN; layout.len()], &layout.shape, layout);
     }
-    Ok((operands, outputs))
+    let upload = |words: &[u32]| Ok(AnyTensor::from(gpu.tensor(&[words.len()], words)?));
+    let arena = match plan.in_arena() {
+        true => Some(upload(&zones.iter().flat_map(|zone| zone.words.iter().copied()).collect::<Vec<u32>>())?),
+        false => None,
+    };
+    let place = |zone: &Zone| -> Result<Zoned> {
+        let whole = arena.clone().map_or_else(|| upload(&zone.words), Ok)?;
+        let part =
+            |at: usize, shape: &[usize], dtype| AnyTensor::new(whole.storage().clone(), at as u64 * 4, shape, dtype);
+        let all = part(zone.start, &[zone.words.len()], DType::U32);
+        Ok((all, part(zone.start + zone.before, &zone.shape, zone.dtype)))
+    };
+    let mut placed = zones.iter().map(place).collect::<Result<Vec<Zoned>>>()?;
+    let outputs = placed.split_off(inputs.len());
+    Ok((placed.into_iter().map(|(_, operand)| operand).collect(), outputs))
+}
+
+/// An operand between guards, in words.
+#[cfg(not(target_arch = "wasm32"))]
+struct Zone {
+    /// Where it starts in its buffer.
+    start: usize,
+    /// Words of guard before the operand.
+    before: usize,
+    words: Vec<u32>,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+/// Words of guard before an operand in a zone that starts there, so that the operand has this alignment and no better.
+#[cfg(not(target_arch = "wasm32"))]
+fn guard_before(start: usize, align: u32) -> usize {
+    let words = (align / ELEMENT_ALIGN).max(1) as usize;
+    let at = (start + GUARD).next_multiple_of(words);
+    // An odd multiple of the alignment is no multiple of twice as much.
+    let at = if (at / words).is_multiple_of(2) { at + words } else { at };
+    at - start
 }

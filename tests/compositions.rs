@@ -11,7 +11,7 @@ use tilewise::{Class, DType, DeviceProfile, Layout, wgpu};
 fn translate(text: &str) -> Result<(), String> {
     let say = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES)
+    let info = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP)
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     back::spv::write_vec(&module, &info, &Default::default(), None).map_err(|error| say(&error))?;
@@ -39,16 +39,19 @@ fn every_composition_is_valid_on_every_backend() {
     let mut compositions = 0;
     for immediates in [false, true] {
         for class in [Class::Unknown, Class::Cpu] {
-            let mut profile = DeviceProfile { class, ..DeviceProfile::baseline() };
+            let mut profile = DeviceProfile { class, subgroup_size: (8, 8), ..DeviceProfile::baseline() };
+            if class == Class::Cpu {
+                profile.features |= wgpu::Features::SUBGROUP;
+            }
             if immediates {
                 profile.features |= wgpu::Features::IMMEDIATES;
                 profile.limits.max_immediate_size = 256;
             }
             let floats = ops().into_iter().map(|case| (case, DType::F32));
             for ((op, shapes), dtype) in floats.chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
-                for arena in [false, true] {
+                for (arena, align) in [(false, 16), (true, 4), (true, 16)] {
                     let layouts: Vec<Layout> =
-                        shapes.iter().map(|shape| Layout { arena, ..Layout::new(shape, dtype) }).collect();
+                        shapes.iter().map(|shape| Layout { arena, align, ..Layout::new(shape, dtype) }).collect();
                     for plan in op.plans(&profile, &layouts).unwrap() {
                         for dispatch in &plan.dispatches {
                             let source = dispatch.kernel.compose().unwrap();

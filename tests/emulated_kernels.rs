@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::cases::{Case, ops, whole_ops};
-use common::{DIRECT, TILED, floats, integers, passes, with_profile};
+use common::{TILED, bodies, floats, integers, passes, with_profile};
 use tilewise::reference::{HostData, HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -48,10 +48,13 @@ fn positive(random: &mut Random, shape: &[usize]) -> HostTensor {
     HostTensor::new(shape, &elements).unwrap()
 }
 
-/// The plans of an op for a device, with its operands in buffers of their own or in one.
+/// The plans of an op for a device, with its operands in buffers of their own or in one, aligned well or badly.
 fn plans(gpu: &Gpu, op: &dyn Twin, inputs: &[HostTensor], arena: bool) -> Vec<Plan> {
-    let layouts = verify::guarded_layouts(inputs).into_iter().map(|layout| Layout { arena, ..layout });
-    op.plans(gpu.profile(), &layouts.collect::<Vec<_>>()).unwrap()
+    let plans = |align| {
+        let layouts: Vec<Layout> = inputs.iter().map(|input| Layout { arena, align, ..input.layout() }).collect();
+        op.plans(gpu.profile(), &layouts).unwrap()
+    };
+    [4, 16].into_iter().flat_map(plans).collect()
 }
 
 /// Runs every plan of every op, with these ways to bind operands (one buffer or several) and to pass parameters (in a
@@ -73,7 +76,7 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
             for class in [Class::Unknown, Class::Cpu] {
                 let gpu = with_profile(gpu, |profile| {
                     profile.class = class;
-                    profile.contractions = vec![TILED, DIRECT];
+                    profile.contractions = bodies(gpu);
                     if uniform {
                         profile.features.remove(wgpu::Features::IMMEDIATES);
                     }
@@ -84,8 +87,11 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
                         assert_eq!(text.contains("var<uniform>"), uniform, "{plan}");
                         kernels.insert(dispatch.kernel.body.path.to_owned());
                     }
-                    // Both classes plan for most of the same variants.
-                    if ran.insert(plan.variant.clone()) {
+                    // Both classes plan for most of the same variants, for operands aligned well and badly.
+                    if ran.insert((
+                        plan.variant.clone(),
+                        plan.inputs.iter().map(|layout| layout.align).collect::<Vec<_>>(),
+                    )) {
                         let report = verify::plan(&gpu, &*op, &plan, &inputs).unwrap();
                         assert!(report.passed() && report.suspect == 0, "{report}");
                         assert!(!exact || report.exact_mismatches == 0, "{report}");
@@ -98,8 +104,10 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 6] = [
+const KERNELS: [&str; 8] = [
+    "contraction/broadcast.wgsl",
     "contraction/direct.wgsl",
+    "contraction/pack.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
     "reduce/reduce.wgsl",

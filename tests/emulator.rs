@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{TILED, integers, passes, small_budget, with_profile};
+use common::{TILED, bodies, integers, passes, small_budget, with_profile};
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -56,7 +56,7 @@ fn the_profile_is_what_the_options_say() {
     let profile = gpu.profile();
     assert_eq!(profile.to_string(), "emulator (naga, Unknown, subgroups of 32)");
     assert_eq!((profile.subgroup_size, profile.sm_count), ((32, 32), Some(16)));
-    assert_eq!(profile.features, wgpu::Features::IMMEDIATES);
+    assert_eq!(profile.features, wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP);
     let limits = wgpu::Limits { max_immediate_size: 128, ..wgpu::Limits::default() };
     assert_eq!(profile.limits, limits);
     let limits = wgpu::Limits { max_compute_workgroup_storage_size: 1024, ..limits };
@@ -198,7 +198,8 @@ fn products_are_verified_with_every_subgroup_size_and_order() {
     for subgroup_size in [4, 8, 16, 32, 64] {
         let shuffle = (subgroup_size > 8).then_some(u64::from(subgroup_size));
         let options = EmulatorOptions { subgroup_size, shuffle, ..Default::default() };
-        let gpu = small(&Gpu::emulated(options).unwrap());
+        let gpu = Gpu::emulated(options).unwrap();
+        let gpu = with_profile(&gpu, |profile| profile.contractions = bodies(&gpu));
         for report in verify::candidates(&gpu, &Matmul::default(), &inputs).unwrap() {
             passes(&Matmul::default(), &report, true);
         }

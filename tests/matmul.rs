@@ -231,7 +231,7 @@ fn sums_longer_than_drivers_count_trips() {
         for gpu in devices() {
             let gpu = with_profile(gpu, |profile| profile.contractions = variants.clone());
             let inputs = [ones(&[2, k]), ones(&[k])];
-            for plan in op.plans(gpu.profile(), &verify::guarded_layouts(&inputs)).unwrap() {
+            for plan in verify::plans(gpu.profile(), &op, &inputs).unwrap() {
                 assert!(plan.dispatches.len() > 1 || k < 240_000 && plan.variant.contains("tiled"), "{plan}");
                 passes(&op, &verify::plan(&gpu, &op, &plan, &inputs).unwrap(), true);
             }
@@ -253,6 +253,11 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { per_lane: (1, 0), ..DIRECT });
     refused(ContractionVariant { step: 0, ..TILED });
     refused(ContractionVariant { step: 2, ..DIRECT });
+    let broadcast =
+        ContractionVariant { body: tilewise::ContractionBody::Broadcast, lanes: (8, 1), per_lane: (4, 4), step: 4 };
+    refused(ContractionVariant { step: 1, ..broadcast });
+    refused(ContractionVariant { lanes: (4, 2), ..broadcast });
+    refused(ContractionVariant { per_lane: (4, 6), ..broadcast });
     refused(ContractionVariant { per_lane: (1, 1), step: 3, ..TILED });
     refused(ContractionVariant { lanes: (u32::MAX, u32::MAX), ..TILED });
 }

@@ -89,7 +89,9 @@ fn problems_are_split_at_the_binding_limit_and_the_work_budget_and_grids_fold() 
     // A window of 4 KiB holds neither operand: rows, columns and k are cut.
     let cut = vary(&|profile| profile.limits.max_storage_buffer_binding_size = 4096 + 256);
     assert!(cut.dispatches.len() > 8, "{cut}");
-    let slow = vary(&|profile| profile.floor_flops = 5e5);
+    let slow = vary(&|profile| {
+        (profile.floor_flops, profile.work_budget) = (5e5, DeviceProfile::baseline().work_budget);
+    });
     assert!(slow.dispatches.iter().all(|d| d.work.flops <= profile_limit(5e5)) && slow.dispatches.len() > 1, "{slow}");
     let folded = vary(&|profile| profile.limits.max_compute_workgroups_per_dimension = 4);
     assert!(folded.dispatches[0].grid[1] > 1, "{folded}");

@@ -27,6 +27,9 @@ const TILED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4 };
 const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
 
+const BROADCAST: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4 };
+
 struct List {
     cases: Vec<Case>,
     profile: DeviceProfile,
@@ -79,6 +82,10 @@ fn small_grid(profile: &mut DeviceProfile, side: u32) {
 pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
     profile.contractions = vec![TILED, DIRECT];
+    let (lanes, most) = profile.subgroup_size;
+    if lanes == most && profile.features.contains(tilewise::wgpu::Features::SUBGROUP) {
+        profile.contractions.push(ContractionVariant { lanes: (lanes, 1), ..BROADCAST });
+    }
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
     contractions(&mut list);
     convolutions(&mut list);

@@ -151,7 +151,7 @@ impl Bench {
         let mut bench = Bench { cases, twins: Vec::new(), runs: Vec::new(), files: BTreeMap::new(), threads };
         for (number, case) in bench.cases.iter().enumerate() {
             let say = |error| format!("{:?}: {error}", case.op);
-            let plans = case.op.plans(&case.profile, &verify::guarded_layouts(&case.inputs)).map_err(say)?;
+            let plans = verify::plans(&case.profile, &*case.op, &case.inputs).map_err(say)?;
             let plans: Vec<_> = plans.into_iter().filter(|plan| files(plan).any(|(path, _)| wanted(path))).collect();
             let twins = if plans.is_empty() { Ok(Vec::new()) } else { case.op.twin(&case.inputs, &Select::All) };
             bench.twins.push(twins.map_err(say)?);

@@ -1,7 +1,11 @@
 //! Contractions: matrix products and everything that is one in disguise.
 
+mod cpu;
+mod panels;
+
 use std::ops::Range;
 
+use self::panels::Side;
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::activation;
@@ -16,6 +20,7 @@ use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
+const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
@@ -150,7 +155,7 @@ pub struct Variant {
     pub lanes: (u32, u32),
     /// Rows and columns that an invocation computes.
     pub per_lane: (u32, u32),
-    /// Values of k staged at once; 1 where nothing is staged.
+    /// Values of k taken at once; 1 where k is walked one by one.
     pub step: u32,
 }
 
@@ -161,6 +166,8 @@ pub enum Body {
     Tiled,
     /// Register tile fed from memory.
     Direct,
+    /// Register tile of a subgroup, in which lanes hand each other the values of the left operand.
+    Broadcast,
 }
 
 impl Variant {
@@ -175,6 +182,7 @@ impl Variant {
         match self.body {
             Body::Tiled => format!("contraction/tiled {m}x{n}x{}", self.step),
             Body::Direct => format!("contraction/direct {m}x{n}"),
+            Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
         }
     }
 
@@ -188,14 +196,20 @@ impl Variant {
             let (lanes, step) = ((self.lanes.0 * self.lanes.1) as usize, self.step as usize);
             (m * step).is_multiple_of(lanes) && (n * step).is_multiple_of(lanes)
         };
-        if counted && if self.body == Body::Tiled { shared() } else { self.step == 1 } {
+        let fits = || match self.body {
+            Body::Tiled => shared(),
+            Body::Direct => self.step == 1,
+            Body::Broadcast => self.step == 4 && self.lanes.1 == 1 && self.per_lane.1.is_multiple_of(4),
+        };
+        if counted && fits() {
             return Ok(());
         }
         Err(Error::Option {
             op,
             option: "contractions of the profile",
             value: format!("{self:?}"),
-            requirement: "counts must be 1 to 1024 and panels a multiple of the lanes; direct bodies stage no step",
+            requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; direct bodies walk k one by one, \
+                broadcast ones in steps of 4, with a row of lanes and columns in fours",
         })
     }
 }
@@ -208,55 +222,44 @@ const fn tiled(per_lane: u32) -> Variant {
 pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1 };
 
 /// The candidates for a problem on a device, best first.
-pub(crate) fn candidates(problem: &Contraction, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
-    let Contraction { m, n, k, .. } = *problem;
+pub(crate) fn candidates(
+    problem: &Contraction,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Vec<Candidate<Variant>> {
     let candidate = |variant: Variant, why: String| Candidate { name: variant.name(), variant, why };
     if !profile.contractions.is_empty() {
         return profile.contractions.iter().map(|&variant| candidate(variant, "the profile's choice".into())).collect();
     }
     let mut list = Vec::new();
     if profile.class == Class::Cpu {
-        // On lavapipe a load costs 20 to 50 multiply-adds whether it reads workgroup memory or storage, and a barrier
-        // more: at 512^3 the 8x64 register tile ran 0.99 GFLOP/s a core, the 64x64 staged tile 0.32, the 16x16 one 0.08. A
-        // workgroup of 8 lanes is one subgroup there. The tile shrinks with the problem, since lanes outside still run.
-        let rows = if m <= 1 {
-            1
-        } else if m <= 4 {
-            4
-        } else {
-            8
-        };
-        let columns = if n <= 8 {
-            1
-        } else if n <= 32 {
-            4
-        } else {
-            8
-        };
-        let variant = Variant { body: Body::Direct, lanes: (8, 1), per_lane: (rows, columns), step: 1 };
-        list.push(candidate(variant, format!("class Cpu: workgroup memory is ordinary memory there; m={m}, n={n}")));
+        list.extend(cpu::ranked(problem, operands, profile).into_iter().map(|(variant, why)| candidate(variant, why)));
     }
-    // Staged tiles, largest first: a tile twice as wide does half the loads per multiply-add, but a problem smaller than
-    // a tile leaves lanes idle, so a tile is taken only when the problem fills more than half of its rows and columns.
-    // The others follow in the order of their waste, so that every one stands in the list.
+    list.extend(staged(problem).into_iter().map(|(variant, why)| candidate(variant, why)));
+    list.push(candidate(BASELINE, "runs within any limits".into()));
+    list
+}
+
+/// Staged tiles, largest first: a tile twice as wide does half the loads per multiply-add, but a problem smaller than
+/// a tile leaves lanes idle, so a tile is taken only when the problem fills more than half of its rows and columns.
+/// The others follow in the order of their waste, so that every one stands in the list.
+fn staged(problem: &Contraction) -> Vec<(Variant, String)> {
+    let Contraction { m, n, k, .. } = *problem;
     let waste = |variant: &Variant| {
         // Side by side, and in floats: the product of large sizes, rounded up, passes 64 bits.
         let side = |size: usize, tile: usize| (size.div_ceil(tile) * tile) as f64 / size.max(1) as f64;
         let (tile_m, tile_n) = variant.tile();
         side(m, tile_m) * side(n, tile_n)
     };
-    let mut staged = [tiled(4), tiled(2), tiled(1)];
+    let mut variants = [tiled(4), tiled(2), tiled(1)];
     // Loads per multiply-add are 1/per_lane for each operand: weigh the waste by them, at a fixed share for the rest.
-    staged.sort_by(|x, y| {
+    variants.sort_by(|x, y| {
         let cost = |v: &Variant| waste(v) * (1.0 + 2.0 / f64::from(v.per_lane.0));
         cost(x).total_cmp(&cost(y))
     });
-    for variant in staged {
-        let why = format!("m={m}, n={n}, k={k}: {:.2} of the tiles' lanes do work", 1.0 / waste(&variant));
-        list.push(candidate(variant, why));
-    }
-    list.push(candidate(BASELINE, "runs within any limits".into()));
-    list
+    let why =
+        |variant: &Variant| format!("m={m}, n={n}, k={k}: {:.2} of the tiles' lanes do work", 1.0 / waste(variant));
+    variants.map(|variant| (variant, why(&variant))).into()
 }
 
 /// The dispatches of a variant.
@@ -267,7 +270,15 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
-    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize };
+    let feeds = match variant.body {
+        Body::Broadcast => {
+            expect_subgroups(operands.op, variant, profile)?;
+            Some(panels::feeds(problem, operands))
+        }
+        Body::Tiled | Body::Direct => None,
+    };
+    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize, feeds };
+    let mut scratch: Vec<u64> = Vec::new();
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
     // The loop over k may not run longer than some drivers count; dense operands are cut along k instead.
@@ -289,12 +300,35 @@ pub(crate) fn build(
             let mut whole = entry.clone();
             whole.0[k_dim] = start..(start + reach).min(problem.k);
             for region in split(&pieces, whole, profile)? {
+                if let Some(feeds) = pieces.feeds {
+                    dispatches.extend(panels::pack(&pieces, feeds, &region, operands, profile)?);
+                    // A region uses the scratch memory after the one before it.
+                    let needed = panels::scratch(&pieces, feeds, &region);
+                    scratch.resize(needed.len(), 0);
+                    scratch.iter_mut().zip(needed).for_each(|(most, needed)| *most = needed.max(*most));
+                }
                 expect_dispatches(operands.op, dispatches.len() + 1)?;
                 dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
             }
         }
     }
-    Ok(Built::scalar(dispatches))
+    let aligned = pieces.feeds.map_or_else(Vec::new, |feeds| panels::aligned(&pieces, feeds));
+    Ok(Built { scratch, dispatches, aligned })
+}
+
+/// Refuses a body of whole subgroups where the device has none of that size, or several sizes.
+fn expect_subgroups(op: &'static str, variant: &Variant, profile: &DeviceProfile) -> Result<()> {
+    let size = profile.fixed_subgroup_size().unwrap_or(0);
+    if size == variant.lanes.0 {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        op: op.into(),
+        limit: "fixed subgroup size",
+        needed: variant.lanes.0.into(),
+        available: size.into(),
+        hint: "the kernel takes a workgroup for a subgroup",
+    })
 }
 
 /// The index space with its first `outer` dimensions taken apart: kernels count three batch dimensions.
@@ -321,6 +355,8 @@ struct Pieces<'a> {
     problem: &'a Contraction,
     tile: (usize, usize),
     step: usize,
+    /// How the operands are fed in vectors, where the body takes them so.
+    feeds: Option<[panels::Feed; 2]>,
 }
 
 impl Pieces<'_> {
@@ -406,6 +442,10 @@ impl Divisible for Pieces<'_> {
             (Slot::Output(0), bytes(self.target(region), out.dtype)),
         ];
         spans.extend(addend.iter().map(|add| (Slot::Input(add.input), bytes(self.addend(add, region), add.dtype))));
+        if let Some(feeds) = self.feeds {
+            let scratch = panels::scratch(self, feeds, region).into_iter().enumerate();
+            spans.extend(scratch.map(|(number, bytes)| (Slot::Scratch(number), 0..bytes)));
+        }
         spans
     }
 
@@ -433,8 +473,12 @@ fn dispatch(
     let (m_dim, n_dim, k_dim) = pieces.dims();
     let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
     let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
-    let mut assembly =
-        Assembly::new(operands.op, if variant.body == Body::Tiled { TILED } else { DIRECT }, operands.arena());
+    let body = match variant.body {
+        Body::Tiled => TILED,
+        Body::Direct => DIRECT,
+        Body::Broadcast => BROADCAST,
+    };
+    let mut assembly = Assembly::new(operands.op, body, operands.arena());
 
     assembly.common(GRID);
     activation(&mut assembly, problem.activation);
@@ -452,17 +496,27 @@ fn dispatch(
         let (tile_m, tile_n) = (variant.lanes.1 * variant.per_lane.0, variant.lanes.0 * variant.per_lane.1);
         assembly.workgroup_array(4 * variant.step * (tile_m + 1)).workgroup_array(4 * variant.step * (tile_n + 1));
     }
-    assembly.size("", "m", m)?.size("", "n", n)?.size("", "k", k)?;
+    assembly.size("", "m", m)?.size("", "n", n)?;
+    match pieces.feeds {
+        Some(_) => assembly.size("", "quads", k.div_ceil(4))?,
+        None => assembly.size("", "k", k)?,
+    };
     let counted = inner(&batch).map(|size| size.max(1));
     assembly.size("", "batch_1", counted[1])?.size("", "batch_2", counted[2])?;
 
     let mut bytes_moved = 0;
-    for (hook, operand, dim) in [("a", &problem.a, m_dim), ("b", &problem.b, n_dim)] {
-        let range = bytes(pieces.operand(operand, region, dim), operand.dtype);
-        bytes_moved += range.end - range.start;
-        bind_operand(&mut assembly, hook, operand, range)?;
-        if let Addressing::Windows(windows) = &operand.addressing {
-            bind_windows(&mut assembly, hook, windows, region.0[dim].start)?;
+    match pieces.feeds {
+        Some([a, b]) => {
+            for (side, feed) in [(Side::A, a), (Side::B, b)] {
+                bytes_moved += panels::bind_fed(&mut assembly, pieces, side, feed, region)?;
+            }
+        }
+        None => {
+            for (hook, operand, dim) in [("a", &problem.a, m_dim), ("b", &problem.b, n_dim)] {
+                let range = bytes(pieces.operand(operand, region, dim), operand.dtype);
+                bytes_moved += range.end - range.start;
+                bind_operand(&mut assembly, hook, operand, range, region.0[dim].start)?;
+            }
         }
     }
 
@@ -503,8 +557,14 @@ fn dispatch(
     assembly.dispatch(profile, workgroups, Work { flops: pieces.flops(region), bytes: bytes_moved as f64 })
 }
 
-/// Fills an operand's hook with the loader of its addressing.
-fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, range: Range<u64>) -> Result<()> {
+/// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.
+fn bind_operand(
+    assembly: &mut Assembly,
+    hook: &'static str,
+    operand: &Operand,
+    range: Range<u64>,
+    first: usize,
+) -> Result<()> {
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     match &operand.addressing {
@@ -519,10 +579,11 @@ fn bind_operand(assembly: &mut Assembly, hook: &'static str, operand: &Operand, 
             batch_strides(assembly, hook, batch)?;
             assembly.size(hook, "outer_stride", *outer)?.size(hook, "k_stride", *k)?;
         }
-        Addressing::Windows(_) => {
+        Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
             // Pixels lie side by side.
             assembly.constant(hook, "K_FASTEST", Value::Bool(false));
+            bind_windows(assembly, hook, windows, first)?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ pub mod cases;
 
 use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, Report, devices};
-use tilewise::{ContractionBody, ContractionVariant, DType, DeviceProfile, Gpu, Layout};
+use tilewise::{ContractionBody, ContractionVariant, DType, DeviceProfile, Gpu, Layout, wgpu};
 
 /// Small tiles for the contraction bodies. Their kernels compile in a tenth of the full-size ones' time, and edges come
 /// close together. Rows, columns and step differ, so that nothing can be taken for another, and 16 invocations are more
@@ -14,6 +14,24 @@ pub const TILED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4 };
 /// The same tile without workgroup memory.
 pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
+
+/// The body of one subgroup on a device that has subgroups of one size: two loads of columns, and rows that leave lanes over.
+pub fn broadcast(gpu: &Gpu) -> Option<ContractionVariant> {
+    let profile = gpu.profile();
+    let (lanes, most) = profile.subgroup_size;
+    let usable = lanes == most && profile.features.contains(wgpu::Features::SUBGROUP);
+    usable.then_some(ContractionVariant {
+        body: ContractionBody::Broadcast,
+        lanes: (lanes, 1),
+        per_lane: (6, 8),
+        step: 4,
+    })
+}
+
+/// Every body that a device can run, with small tiles.
+pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
+    [TILED, DIRECT].into_iter().chain(broadcast(gpu)).collect()
+}
 
 /// An element an invocation: the least to compile, where each shape or epilogue needs a kernel of its own.
 pub const SMALLEST: ContractionVariant =
@@ -26,7 +44,7 @@ pub const fn around(tile: usize) -> [usize; 6] {
 
 /// Every device, planning with small tiles.
 pub fn small_tiles() -> impl Iterator<Item = Gpu> {
-    devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = vec![TILED, DIRECT]))
+    devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = bodies(gpu)))
 }
 
 /// Whether a device is the emulator.
@@ -81,10 +99,14 @@ pub fn passes(op: &impl Twin, report: &Report, exact: bool) {
     assert!(!exact || report.exact_mismatches == 0, "{op:?}: {report}");
 }
 
-/// Verifies both bodies with small tiles on every device; whole numbers must come out to the bit.
+/// Verifies all bodies with small tiles on every device; whole numbers must come out to the bit.
 #[track_caller]
 pub fn check(op: &impl Twin, inputs: &[HostTensor], exact: bool) {
-    check_variants(op, inputs, exact, &[TILED, DIRECT]);
+    for gpu in small_tiles() {
+        for report in verify::candidates(&gpu, op, inputs).unwrap() {
+            passes(op, &report, exact);
+        }
+    }
 }
 
 /// As [`check`] for these variants: where each costs the compilation of a kernel for a single shape.

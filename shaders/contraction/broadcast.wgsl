@@ -1,0 +1,97 @@
+// out[batch, i, j] = epilogue(sum over k of a[batch, i, k] * b[batch, j, k])
+//
+// The register tile of drivers on the CPU, where a load costs as much as 20 to 50 multiply-adds, from whichever memory, and a
+// barrier more. One subgroup makes a tile; nothing is staged. Lane l loads row l of a, four values of k at once, and
+// subgroupBroadcast hands each value to all lanes, which costs about two multiply-adds; of b every lane loads its own columns.
+//
+//                      k: 4 at once                    COLUMNS of each lane
+//                    +-------------+       +---------------+---------------+---
+//      lane 0, row 0 | vec4        |     k |  lane 0       |  lane 1       | ...
+//      lane 1, row 1 | vec4        |     k |  vec4 vec4 .. |  vec4 vec4 .. |
+//      ...           |             |     k |               |               |
+//                    +-------------+     k +---------------+---------------+---
+//
+// Workgroup:  one ROWS x TILE_N tile of one batch entry, TILE_N = WG_X * COLUMNS; it is one subgroup of WG_X lanes.
+// Invocation: ROWS x COLUMNS sums in registers, for every 4 values of k: ROWS / WG_X loads for a, COLUMNS for b, of 16 bytes,
+//             and 4 * ROWS * COLUMNS multiply-adds.
+// Dispatch:   ceil(m / ROWS) * ceil(n / TILE_N) * batch workgroups, folded; rows fastest, so that neighbours share b.
+// Memory:     none.
+// Edges:      rows and columns are clamped when loading; what lies outside is not stored. k is a multiple of 4: panels are
+//             filled up with zeros.
+struct Params {
+    workgroups: u32,
+    m: u32,
+    n: u32,
+    quads: u32, // k / 4
+    batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
+    batch_2: u32,
+}
+
+const TILE_N: u32 = WG_X * COLUMNS;
+const A_LOADS: u32 = (ROWS + WG_X - 1u) / WG_X;
+const B_LOADS: u32 = COLUMNS / 4u;
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let group = workgroup_index(id, count);
+    if group >= params.workgroups {
+        return;
+    }
+    let tiles_m = (params.m + ROWS - 1u) / ROWS;
+    let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
+    let first_row = group % tiles_m * ROWS;
+    let first_column = group / tiles_m % tiles_n * TILE_N + lane * 4u;
+    let entry = group / tiles_m / tiles_n;
+    let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+
+    var a: array<a_State, A_LOADS>;
+    // unroll
+    for (var r = 0u; r < A_LOADS; r++) {
+        a[r] = a_begin(batch, min(first_row + min(r * WG_X + lane, ROWS - 1u), params.m - 1u));
+    }
+    // Each four columns that lie side by side; the next four lie behind those of all lanes.
+    var b: array<b_State, B_LOADS>;
+    // unroll
+    for (var c = 0u; c < B_LOADS; c++) {
+        b[c] = b_begin(batch, first_column + c * WG_X * 4u, params.n);
+    }
+
+    var sums: array<array<vec4<f32>, B_LOADS>, ROWS>;
+    for (var quad = 0u; quad < params.quads; quad++) {
+        var row_values: array<vec4<f32>, A_LOADS>;
+        // unroll
+        for (var r = 0u; r < A_LOADS; r++) {
+            row_values[r] = a_load(a[r], quad);
+        }
+        // unroll
+        for (var c = 0u; c < B_LOADS; c++) {
+            let column_values = b_load(b[c], quad);
+            // unroll
+            for (var q = 0u; q < 4u; q++) {
+                // unroll
+                for (var i = 0u; i < ROWS; i++) {
+                    sums[i][c] += subgroupBroadcast(row_values[i / WG_X][q], i % WG_X) * column_values[q];
+                }
+            }
+        }
+    }
+
+    // unroll
+    for (var i = 0u; i < ROWS; i++) {
+        let row = first_row + i;
+        // unroll
+        for (var c = 0u; c < B_LOADS; c++) {
+            // unroll
+            for (var e = 0u; e < 4u; e++) {
+                let column = first_column + c * WG_X * 4u + e;
+                if row < params.m && column < params.n {
+                    out_store(batch, row, column, sums[i][c][e]);
+                }
+            }
+        }
+    }
+}
