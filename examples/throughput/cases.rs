@@ -86,7 +86,10 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-fn case(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Vec<usize>>)> {
+/// An op, and the shapes of its inputs.
+type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
+
+fn case(op: &str, sizes: &[usize]) -> Option<OnShapes> {
     let conv = |groups, kernel: usize, stride| Conv2d {
         stride: [stride; 2],
         padding: Padding::all(kernel / 2),
