@@ -3,7 +3,7 @@
 use tilewise::{Gpu, Matmul, verify};
 
 fn main() -> Result<(), tilewise::Error> {
-    let gpu = Gpu::new()?;
+    let gpu = Gpu::new_or_emulated()?;
     let a = gpu.tensor(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
     let b = gpu.tensor(&[3, 2], &[1.0f32, 0.0, 0.0, 1.0, 1.0, 1.0])?;
 

@@ -21,10 +21,11 @@ Check every op in every variant on every adapter against the CPU.
 Usage: cargo run --release --example selftest -- [OPTIONS]
 
   --adapter NAME   only adapters whose name contains NAME
+  --emulator       the emulator too, which is there by itself where there is no adapter
   --json           a line of JSON for each variant instead of a table
   --help           print this
 
-Exit status: 0 if everything passed, 1 if something failed or there is no adapter, 2 for bad input.";
+Exit status: 0 if everything passed, 1 if something failed or there is nothing to check, 2 for bad input.";
 
 /// An op with the shapes that it is tried with.
 struct Case {
@@ -185,27 +186,41 @@ fn print(adapter: &str, row: &Row, json: bool) {
     row.failures.iter().for_each(|failure| eprintln!("  {failure}"));
 }
 
-fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
+/// What to check: a name and, if it can be opened, the device.
+type Device = (String, tilewise::Result<Gpu>);
+
+fn devices(arguments: &Arguments) -> Vec<Device> {
     let mut adapters = Gpu::adapters();
-    adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&name.to_lowercase()));
-    if adapters.is_empty() {
-        eprintln!("no adapter found");
-        return Ok(false);
+    let none = adapters.is_empty();
+    let wanted = arguments.adapter.to_lowercase();
+    adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&wanted));
+    let mut devices: Vec<Device> = adapters.iter().map(|adapter| (adapter.to_string(), adapter.open())).collect();
+    #[cfg(feature = "emulator")]
+    if arguments.emulator || none {
+        devices.push(("emulator".into(), Gpu::emulated(Default::default())));
     }
-    let mut passed = true;
-    for adapter in adapters {
-        let adapter_name = adapter.to_string();
-        if !json {
-            println!("{adapter_name}");
+    if none {
+        eprintln!("no adapter found: is a GPU driver installed?");
+    }
+    devices
+}
+
+/// Whether all passed.
+fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let devices = devices(arguments);
+    let mut passed = !devices.is_empty();
+    for (name, device) in devices {
+        if !arguments.json {
+            println!("{name}");
             println!(
                 "{:20} {:28} {:>5} {:>16} {:>21} {:>20}  status",
                 "op", "variant", "cases", "exact_mismatches", "worst_bound_fraction", "NaN and inf kept"
             );
         }
-        match adapter.open() {
+        match device {
             Ok(gpu) => {
                 for row in check(&gpu) {
-                    print(&adapter_name, &row, json);
+                    print(&name, &row, arguments.json);
                     passed &= row.failures.is_empty();
                 }
             }
@@ -218,25 +233,35 @@ fn run(name: &str, json: bool) -> Result<bool, Box<dyn Error>> {
     Ok(passed)
 }
 
-/// Part of the adapter's name, and whether JSON is wanted; `None` for help.
-fn parse() -> Result<Option<(String, bool)>, lexopt::Error> {
-    let (mut name, mut json) = (String::new(), false);
+#[derive(Default)]
+struct Arguments {
+    /// Part of the name.
+    adapter: String,
+    #[cfg_attr(not(feature = "emulator"), expect(dead_code))]
+    emulator: bool,
+    json: bool,
+}
+
+/// `None` for help.
+fn parse() -> Result<Option<Arguments>, lexopt::Error> {
+    let mut arguments = Arguments::default();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("adapter") => name = parser.value()?.string()?,
-            Long("json") => json = true,
+            Long("adapter") => arguments.adapter = parser.value()?.string()?,
+            Long("emulator") => arguments.emulator = true,
+            Long("json") => arguments.json = true,
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Some((name, json)))
+    Ok(Some(arguments))
 }
 
 fn main() -> ExitCode {
     env_logger::init();
     let outcome = match parse() {
-        Ok(Some((name, json))) => run(&name, json),
+        Ok(Some(arguments)) => run(&arguments),
         Ok(None) => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

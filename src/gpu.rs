@@ -91,6 +91,28 @@ impl Gpu {
         Gpu::builder().build()
     }
 
+    /// As [`new`](Gpu::new); where there is no adapter, the emulator, its checks off, and a warning in the log. Without the
+    /// crate's feature `emulator` there is no such device.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], and [`Error::NoAdapter`] without the feature.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new_or_emulated() -> Result<Gpu> {
+        match Gpu::new() {
+            #[cfg(feature = "emulator")]
+            Err(Error::NoAdapter { .. }) => {
+                log::warn!("no adapter found: kernels run on the emulator");
+                Gpu::emulated(EmulatorOptions { sanitizer: false, ..Default::default() })
+            }
+            other => other,
+        }
+    }
+
+    /// Whether kernels run on the emulator.
+    pub fn is_emulated(&self) -> bool {
+        on!(self, _wgpu => false, _emulator => true)
+    }
+
     /// Opens a device on the best adapter.
     ///
     /// # Errors

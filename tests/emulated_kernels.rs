@@ -191,7 +191,7 @@ fn bits(gpu: &Gpu, op: &dyn Twin, inputs: &[HostTensor]) -> Vec<Vec<u32>> {
 
 #[test]
 fn exact_results_equal_the_adapters_to_the_bit() {
-    let adapters: Vec<&Gpu> = devices().iter().filter(|gpu| !common::is_emulated(gpu)).collect();
+    let adapters: Vec<&Gpu> = devices().iter().filter(|gpu| !gpu.is_emulated()).collect();
     if adapters.is_empty() {
         return eprintln!("no adapter to compare the emulator with");
     }

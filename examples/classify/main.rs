@@ -24,7 +24,7 @@ Classify Fashion-MNIST images on the GPU, and check the results against the CPU 
 
 Usage: cargo run --release --example classify -- [OPTIONS]
 
-  --count N        classify the first N images (default: all in the folder)
+  --count N        classify the first N images (default: all in the folder; 20 where there is no GPU driver)
   --images DIR     folder of t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also gzipped; where it has a
                    logits.safetensors, results are compared with it (default: the thousand images of the repository)
   --adapter NAME   use the adapter whose name contains NAME (default: the best)
@@ -38,6 +38,12 @@ const NAMES: [&str; CLASSES] =
 
 /// The most images that are run at once.
 const BATCH: usize = 100;
+
+/// Images that the emulator classifies in a second or two.
+const EMULATED: usize = 20;
+const NO_DRIVER: &str = "no GPU driver found: this runs on the emulator, which is slow. On Debian and Ubuntu \
+    `apt-get install mesa-vulkan-drivers libvulkan1` installs drivers, one that runs on the CPU among them; Windows and macOS \
+    bring theirs.";
 
 struct Args {
     count: Option<usize>,
@@ -76,7 +82,8 @@ struct DataSet {
 }
 
 impl DataSet {
-    fn load(folder: &Path, count: Option<usize>) -> Result<Self, Box<dyn Error>> {
+    /// The first `count` images, or the first `most` where no count is asked for.
+    fn load(folder: &Path, count: Option<usize>, most: usize) -> Result<Self, Box<dyn Error>> {
         let path = plain_or_gzipped(&folder.join("t10k-images-idx3-ubyte"))?;
         let images = read_idx(&path, 3)?;
         let labels = read_idx(&plain_or_gzipped(&folder.join("t10k-labels-idx1-ubyte"))?, 1)?;
@@ -90,7 +97,7 @@ impl DataSet {
         if let Some(label) = labels.data.iter().find(|&&label| usize::from(label) >= CLASSES) {
             return Err(format!("{}: a label is {label}, wanted 0 to 9", folder.display()).into());
         }
-        let count = count.unwrap_or(found);
+        let count = count.unwrap_or(found.min(most));
         if count == 0 || count > found {
             return Err(format!("--count {count}: {} has {found} images", folder.display()).into());
         }
@@ -205,12 +212,15 @@ fn table(set: &DataSet, predictions: &[usize]) {
 }
 
 fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
-    let set = DataSet::load(&args.images, args.count)?;
-    let layers = network::load(&data().join("model.safetensors"))?;
     let gpu = match &args.adapter {
         Some(name) => Gpu::builder().adapter_name(name).build()?,
-        None => Gpu::new()?,
+        None => Gpu::new_or_emulated()?,
     };
+    if gpu.is_emulated() {
+        eprintln!("{NO_DRIVER}");
+    }
+    let set = DataSet::load(&args.images, args.count, if gpu.is_emulated() { EMULATED } else { usize::MAX })?;
+    let layers = network::load(&data().join("model.safetensors"))?;
     println!("device: {}\n", gpu.profile());
 
     let batch = set.len().min(BATCH);

@@ -100,14 +100,14 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Submits dispatches of one pass and waits for them. Returns the time that recording took, and the whole.
+    /// The time to record dispatches of one pass, submit them and wait for them.
     fn run(
         &self,
         pipeline: &wgpu::ComputePipeline,
         groups: &[&wgpu::BindGroup],
         workgroups: [u32; 2],
         count: usize,
-    ) -> Result<(Duration, Duration), Box<dyn Error>> {
+    ) -> Result<Duration, Box<dyn Error>> {
         self.device.poll(wgpu::PollType::wait_indefinitely())?;
         let start = Instant::now();
         let mut encoder = self.device.create_command_encoder(&Default::default());
@@ -118,22 +118,21 @@ impl<'a> Bench<'a> {
             pass.dispatch_workgroups(workgroups[0], workgroups[1], 1);
         }
         drop(pass);
-        let recorded = start.elapsed();
         self.queue.submit([encoder.finish()]);
         self.device.poll(wgpu::PollType::wait_indefinitely())?;
-        Ok((recorded, start.elapsed()))
+        Ok(start.elapsed())
     }
 
     /// Seconds of one dispatch: the least of some rounds, each of as many dispatches as take long enough.
     fn seconds(&self, entry: &str, group: &wgpu::BindGroup, workgroups: [u32; 2]) -> Result<f64, Box<dyn Error>> {
         let pipeline = self.pipeline(entry);
         let mut count = 1;
-        while self.run(&pipeline, &[group], workgroups, count)?.1 < LEAST && count < 1 << 12 {
+        while self.run(&pipeline, &[group], workgroups, count)? < LEAST && count < 1 << 12 {
             count *= 2;
         }
         let mut best = f64::INFINITY;
         for _ in 0..ROUNDS {
-            best = best.min(self.run(&pipeline, &[group], workgroups, count)?.1.as_secs_f64() / count as f64);
+            best = best.min(self.run(&pipeline, &[group], workgroups, count)?.as_secs_f64() / count as f64);
         }
         Ok(best)
     }
@@ -181,8 +180,8 @@ impl<'a> Bare<'a> {
         Ok(Bare { bench, pipeline, groups })
     }
 
-    /// So many dispatches, each of which needs the one before: the time that recording took, and the whole.
-    pub fn run(&self, count: usize) -> Result<(Duration, Duration), Box<dyn Error>> {
+    /// The time of so many dispatches in one pass, each of which needs the one before.
+    pub fn run(&self, count: usize) -> Result<Duration, Box<dyn Error>> {
         let [there, back] = &self.groups;
         self.bench.run(&self.pipeline, &[there, back], [1, 1], count)
     }

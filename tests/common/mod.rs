@@ -47,11 +47,6 @@ pub fn small_tiles() -> impl Iterator<Item = Gpu> {
     devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = bodies(gpu)))
 }
 
-/// Whether a device is the emulator.
-pub fn is_emulated(gpu: &Gpu) -> bool {
-    gpu.device().is_err()
-}
-
 /// Whether an adapter is known to keep to IEEE with NaN and infinity, by its name: WGSL does not ask it of devices.
 pub fn keeps_to_ieee(adapter: &str) -> bool {
     adapter.contains("llvmpipe") || adapter.contains("emulator")
@@ -61,7 +56,7 @@ pub fn keeps_to_ieee(adapter: &str) -> bool {
 /// nothing.
 pub fn device() -> Option<&'static Gpu> {
     static SAID: std::sync::Once = std::sync::Once::new();
-    let device = devices().iter().find(|gpu| !is_emulated(gpu));
+    let device = devices().iter().find(|gpu| !gpu.is_emulated());
     if device.is_none() {
         // Past the harness, which keeps the output of tests that pass to itself.
         let line = "no adapter: tests that need a device of wgpu check nothing";
