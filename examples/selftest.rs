@@ -194,15 +194,21 @@ fn devices(arguments: &Arguments) -> Vec<Device> {
     let none = adapters.is_empty();
     let wanted = arguments.adapter.to_lowercase();
     adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&wanted));
-    let mut devices: Vec<Device> = adapters.iter().map(|adapter| (adapter.to_string(), adapter.open())).collect();
-    #[cfg(feature = "emulator")]
-    if arguments.emulator || none {
-        devices.push(("emulator".into(), Gpu::emulated(Default::default())));
-    }
     if none {
         eprintln!("no adapter found: is a GPU driver installed?");
     }
-    devices
+    let opened = adapters.iter().map(|adapter| (adapter.to_string(), adapter.open()));
+    opened.chain((arguments.emulator || none).then(emulator).flatten()).collect()
+}
+
+#[cfg(feature = "emulator")]
+fn emulator() -> Option<Device> {
+    Some(("emulator".into(), Gpu::emulated(Default::default())))
+}
+
+#[cfg(not(feature = "emulator"))]
+fn emulator() -> Option<Device> {
+    None
 }
 
 /// Whether all passed.
@@ -237,7 +243,6 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
 struct Arguments {
     /// Part of the name.
     adapter: String,
-    #[cfg_attr(not(feature = "emulator"), expect(dead_code))]
     emulator: bool,
     json: bool,
 }

@@ -65,6 +65,16 @@ pub enum Error {
         /// What it has to be.
         requirement: &'static str,
     },
+    /// Every variant is one that this device gets wrong, or has not been checked for: a profile that forces one says so.
+    #[error("{op}: {variant} {objection}")]
+    Untrusted {
+        /// The operation.
+        op: &'static str,
+        /// The last variant that was left.
+        variant: String,
+        /// What stands against it.
+        objection: &'static str,
+    },
     /// A device limit stands in the way, and splitting the problem does not help.
     #[error("{op}: needs {limit} = {needed}, the device has {available}; {hint}")]
     Limit {

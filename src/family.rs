@@ -5,6 +5,13 @@ pub(crate) mod map;
 pub(crate) mod reduce;
 pub(crate) mod window;
 
+use crate::compose::Composition;
+
+/// Whether a kernel relies on more of a driver than plain WGSL, and has to pass a check on a device before it is used there.
+pub(crate) fn is_fast(kernel: &Composition) -> bool {
+    contraction::is_fast(kernel)
+}
+
 use crate::compose::{ShaderFile, Value, shader};
 use crate::op::activation::Activation;
 use crate::plan::Assembly;

@@ -1,6 +1,8 @@
 //! The runtime: a device, its memory, and the recorder of work.
 
 pub(crate) mod bind;
+#[cfg(not(target_arch = "wasm32"))]
+mod check;
 pub(crate) mod device;
 #[cfg(feature = "emulator")]
 pub(crate) mod emulated;
@@ -29,6 +31,7 @@ use crate::op::Op;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
 use crate::tensor::{AnyTensor, Operand, Tensor};
+use crate::trust::Trust;
 
 use device::{Adapter, GpuBuilder, HostDevice};
 use timing::Timings;
@@ -71,6 +74,9 @@ macro_rules! on {
 pub struct Gpu {
     executor: Arc<Executor>,
     profile: Arc<DeviceProfile>,
+    trust: Arc<Trust>,
+    /// Whether what it records is left out of timings: the checks of kernels.
+    untimed: bool,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -138,12 +144,11 @@ impl Gpu {
     pub fn from_wgpu(host: HostDevice) -> Gpu {
         let HostDevice { device, queue, adapter, pipeline_cache } = host;
         let info = adapter.map_or_else(|| device.adapter_info(), |adapter| adapter.get_info());
-        let profile = DeviceProfile::of(&info, &device);
+        // Its owner would be surprised by work that nobody asked for.
+        let profile = DeviceProfile { unchecked: false, ..DeviceProfile::of(&info, &device) };
         let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, None, cfg!(debug_assertions));
-        Gpu {
-            executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, pipeline_cache, false))),
-            profile: Arc::new(profile),
-        }
+        let executor = Executor::Wgpu(WgpuExecutor::new(memory, pipeline_cache, false));
+        Gpu { executor: Arc::new(executor), profile: Arc::new(profile), trust: Arc::default(), untimed: false }
     }
 
     pub(crate) fn own(
@@ -152,10 +157,12 @@ impl Gpu {
         profile: DeviceProfile,
         cap: Option<u64>,
         poison: bool,
+        trust: Trust,
     ) -> Gpu {
         let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, cap, poison);
         memory.health.watch(&memory.device);
-        Gpu { executor: Arc::new(Executor::Wgpu(WgpuExecutor::new(memory, None, true))), profile: Arc::new(profile) }
+        let executor = Executor::Wgpu(WgpuExecutor::new(memory, None, true));
+        Gpu { executor: Arc::new(executor), profile: Arc::new(profile), trust: Arc::new(trust), untimed: false }
     }
 
     /// A device without a driver: interprets the kernels on the CPU, as slowly as that is, and checks every memory access.
@@ -177,7 +184,8 @@ impl Gpu {
         options.check()?;
         let executor = EmulatorExecutor::new(DEVICES.fetch_add(1, Ordering::Relaxed), options);
         let profile = Arc::new(executor.profile());
-        Ok(Gpu { executor: Arc::new(Executor::Emulator(executor)), profile })
+        // The emulator runs kernels as WGSL has them: there is no driver to mistrust.
+        Ok(Gpu { executor: Arc::new(Executor::Emulator(executor)), profile, trust: Arc::default(), untimed: false })
     }
 
     /// The wgpu executor, for `what` needs one.
@@ -204,7 +212,12 @@ impl Gpu {
 
     /// The same device with another profile: to plan as for a lesser or a slower one.
     pub fn with_profile(&self, profile: DeviceProfile) -> Gpu {
-        Gpu { executor: self.executor.clone(), profile: Arc::new(profile) }
+        Gpu {
+            executor: self.executor.clone(),
+            profile: Arc::new(profile),
+            trust: self.trust.clone(),
+            untimed: self.untimed,
+        }
     }
 
     /// The wgpu device underneath.
@@ -312,13 +325,19 @@ impl Gpu {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
+    /// The plan of an op that is about to be used. Nothing is checked on the web, where nothing can wait for a check.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
+        op.plan(&self.profile, layouts)
+    }
+
     /// Records an op with outputs of its own: plans it for the inputs and allocates what it needs.
     ///
     /// # Errors
     /// What the op refuses, and [`Error::Limit`], [`Error::OutOfMemory`], [`Error::OtherDevice`], [`Error::DeviceLost`].
     pub fn apply_all(&self, op: &dyn Op, inputs: &[&dyn Operand]) -> Result<Vec<AnyTensor>> {
         let layouts: Vec<Layout> = inputs.iter().map(|input| input.any().layout()).collect();
-        let plan = op.plan(&self.profile, &layouts)?;
+        let plan = self.plan(op, &layouts)?;
         let outputs = plan.outputs.iter().map(|layout| self.allocate(layout)).collect::<Result<Vec<_>>>()?;
         self.record(&plan, inputs, &outputs.iter().collect::<Vec<_>>())?;
         Ok(outputs)
@@ -348,7 +367,7 @@ impl Gpu {
         let operands = Operands { inputs: &inputs, outputs };
         on!(
             self,
-            wgpu => wgpu.record(plan, &operands, &self.profile).map(|()| Vec::new()),
+            wgpu => wgpu.record(plan, &operands, &self.profile, !self.untimed).map(|()| Vec::new()),
             emulator => emulator.record(plan, &operands)
         )
     }

@@ -47,6 +47,7 @@ mod program;
 pub mod reference;
 mod split;
 mod tensor;
+mod trust;
 pub mod verify;
 
 #[cfg(feature = "emulator")]
@@ -79,3 +80,4 @@ pub use plan::{Access, Binding, Dispatch, Param, Plan, Slot, Work};
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use tensor::{AnyTensor, Operand, Tensor};
+pub use trust::{Verdict, Verdicts};

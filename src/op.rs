@@ -24,6 +24,7 @@ use crate::layout::{DType, Layout};
 use crate::plan::Plan;
 use crate::problem::{Operands, Problem};
 use crate::profile::DeviceProfile;
+use crate::reference::Twin;
 
 /// An operation on tensors.
 pub trait Op: Debug + Send + Sync {
@@ -32,6 +33,11 @@ pub trait Op: Debug + Send + Sync {
 
     /// The layouts of the outputs. This is where bad input is refused.
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>>;
+
+    /// The op as what computes it on the CPU; every op of the crate has that. Without, its kernels are not checked.
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        None
+    }
 
     /// What the op comes down to, for inputs and outputs as [`infer`](Op::infer) has accepted them; no output is empty.
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem>;

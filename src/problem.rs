@@ -1,10 +1,12 @@
 //! The few problems that ops lower to. A problem is plain data: sizes, addressing and epilogue, and no kernel.
 
+use crate::compose::Composition;
 use crate::error::{Error, Result};
 use crate::family::{contraction, map, reduce, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan};
 use crate::profile::DeviceProfile;
+use crate::trust;
 
 pub use crate::family::contraction::Contraction;
 pub use crate::family::map::Map;
@@ -71,19 +73,19 @@ impl Problem {
         match self {
             Problem::Contraction(p) => {
                 let build = |c: &_| contraction::build(p, c, operands, profile);
-                collect(operands, contraction::candidates(p, operands, profile), build, every)
+                collect(operands, profile, contraction::candidates(p, operands, profile), build, every)
             }
             Problem::Window(p) => {
                 let build = |c: &_| window::build(p, c, operands, profile);
-                collect(operands, window::candidates(p, profile), build, every)
+                collect(operands, profile, window::candidates(p, profile), build, every)
             }
             Problem::Reduce(p) => {
                 let build = |c: &_| reduce::build(p, c, operands, profile);
-                collect(operands, reduce::candidates(p, profile), build, every)
+                collect(operands, profile, reduce::candidates(p, profile), build, every)
             }
             Problem::Map(p) => {
                 let build = |c: &_| map::build(p, c, operands, profile);
-                collect(operands, map::candidates(p, profile), build, every)
+                collect(operands, profile, map::candidates(p, profile), build, every)
             }
         }
     }
@@ -91,6 +93,7 @@ impl Problem {
 
 fn collect<V>(
     operands: &Operands<'_>,
+    profile: &DeviceProfile,
     candidates: Vec<Candidate<V>>,
     build: impl Fn(&V) -> Result<Built>,
     every: bool,
@@ -99,7 +102,17 @@ fn collect<V>(
     let mut passed_over = Vec::new();
     let mut last = None;
     for candidate in candidates {
-        match build(&candidate.variant) {
+        let objects = |built: &Built| {
+            let kernels: Vec<&Composition> = built.dispatches.iter().map(|dispatch| &*dispatch.kernel).collect();
+            trust::objection(&kernels, profile)
+        };
+        let built = build(&candidate.variant);
+        if let Some(objection) = built.as_ref().ok().and_then(objects) {
+            passed_over.push(format!("{} {objection}", candidate.name));
+            last = Some(Error::Untrusted { op: operands.op, variant: candidate.name, objection });
+            continue;
+        }
+        match built {
             Ok(built) => plans.push(Plan {
                 op: operands.op,
                 variant: candidate.name,

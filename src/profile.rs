@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::trust::Verdicts;
+
 /// The families of devices that the planner tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -71,6 +73,11 @@ pub struct DeviceProfile {
     pub work_budget: Duration,
     /// The rate in FLOP/s by which the work budget becomes a size; [`Class::floor_flops`] unless set.
     pub floor_flops: f64,
+    /// What fast kernels were found to be worth on this device.
+    pub verdicts: Verdicts,
+    /// Whether fast kernels are planned before they have passed a check. Devices of the crate's own check them when they are
+    /// first needed; on a host's, [`Gpu::check`](crate::Gpu::check) does it when asked.
+    pub unchecked: bool,
     /// Tuned choices: the candidates for contractions, best first, instead of the family's own; empty for those. Tests set
     /// small tiles here, whose kernels compile fast.
     #[doc(hidden)]
@@ -104,6 +111,8 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: DeviceProfile::budget_of(class),
             floor_flops: class.floor_flops(),
+            verdicts: Verdicts::default(),
+            unchecked: true,
             contractions: Vec::new(),
         }
     }
@@ -128,6 +137,8 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: DeviceProfile::budget_of(Class::Unknown),
             floor_flops: Class::Unknown.floor_flops(),
+            verdicts: Verdicts::default(),
+            unchecked: true,
             contractions: Vec::new(),
         }
     }

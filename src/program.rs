@@ -135,7 +135,7 @@ impl ProgramBuilder {
     /// As [`op`](ProgramBuilder::op).
     pub fn op_all(&mut self, op: &dyn Op, inputs: &[Value]) -> Result<Vec<Value>> {
         let layouts = inputs.iter().map(|&value| Ok(self.known(value)?.layout.clone())).collect::<Result<Vec<_>>>()?;
-        let plan = op.plan(self.gpu.profile(), &layouts)?;
+        let plan = self.gpu.plan(op, &layouts)?;
         let outputs: Vec<Value> = plan.outputs.iter().map(|layout| self.add(Home::Result, layout.clone())).collect();
         self.steps.push(Step { plan, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)

@@ -407,7 +407,8 @@ pub fn devices() -> &'static [Gpu] {
     DEVICES.get_or_init(|| {
         let set = |variable| std::env::var(variable).as_deref() == Ok("1");
         let count = Gpu::adapters().len();
-        let open = |index| Gpu::builder().adapter_index(index).poison(true).build();
+        // What earlier runs learnt is found out anew.
+        let open = |index| Gpu::builder().adapter_index(index).poison(true).cache_folder(None).build();
         if count == 0 {
             assert!(!set("TILEWISE_REQUIRE_GPU"), "TILEWISE_REQUIRE_GPU is set, and there is no adapter");
             let instead =

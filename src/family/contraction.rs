@@ -6,7 +6,7 @@ mod panels;
 use std::ops::Range;
 
 use self::panels::Side;
-use crate::compose::{ShaderFile, Value, shader};
+use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::activation;
 use crate::layout::DType;
@@ -216,6 +216,16 @@ impl Variant {
 
 const fn tiled(per_lane: u32) -> Variant {
     Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16 }
+}
+
+/// Whether a kernel relies on how lanes make subgroups.
+pub(crate) fn is_fast(kernel: &Composition) -> bool {
+    kernel.body == BROADCAST
+}
+
+/// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
+pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
+    [tiled(4), tiled(2), tiled(1), BASELINE].into_iter().chain(cpu::every(profile)).collect()
 }
 
 /// The variant that runs within WebGPU's default limits on every device.

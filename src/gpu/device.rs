@@ -1,8 +1,11 @@
 //! Finding an adapter and opening a device.
 
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::profile::DeviceProfile;
+use crate::trust::{self, Trust};
 
 /// An adapter that wgpu found.
 #[derive(Clone, Debug)]
@@ -78,6 +81,8 @@ pub struct GpuBuilder {
     without: wgpu::Features,
     memory_limit: Option<u64>,
     poison: bool,
+    self_check: bool,
+    cache: Option<PathBuf>,
 }
 
 impl Default for GpuBuilder {
@@ -90,6 +95,8 @@ impl Default for GpuBuilder {
             without: wgpu::Features::empty(),
             memory_limit: None,
             poison: cfg!(debug_assertions),
+            self_check: true,
+            cache: trust::cache_folder(),
         }
     }
 }
@@ -150,6 +157,19 @@ impl GpuBuilder {
     /// shows. On in debug builds.
     pub fn poison(mut self, poison: bool) -> Self {
         self.poison = poison;
+        self
+    }
+
+    /// Whether fast kernels are checked on the device before they are used first, as [`Gpu::check`] does. On.
+    pub fn self_check(mut self, check: bool) -> Self {
+        self.self_check = check;
+        self
+    }
+
+    /// The folder that keeps what was learnt about adapters; `None` keeps nothing. Without this, `TILEWISE_CACHE_DIR` or a
+    /// folder where the system keeps what can be made again.
+    pub fn cache_folder(mut self, folder: Option<PathBuf>) -> Self {
+        self.cache = folder;
         self
     }
 
@@ -233,7 +253,8 @@ impl GpuBuilder {
             .await
             .map_err(|error| failed(error.to_string()))?;
         let profile = DeviceProfile::of(&adapter.info, &device);
-        Ok(Gpu::own(device, queue, profile, self.memory_limit, self.poison))
+        let trust = Trust::new(&profile, self.cache.as_deref(), self.self_check);
+        Ok(Gpu::own(device, queue, profile, self.memory_limit, self.poison, trust))
     }
 }
 

@@ -21,7 +21,8 @@ pub(crate) struct Step {
     group: wgpu::BindGroup,
     params: Vec<u32>,
     grid: [u32; 3],
-    label: Label,
+    /// What it is called in timings; a check of a kernel is in none.
+    label: Option<Label>,
     flops: f64,
 }
 
@@ -202,7 +203,7 @@ impl WgpuExecutor {
                 })
             })
         })?;
-        let label = Label { op: plan.op, variant: plan.variant.clone() };
+        let label = Some(Label { op: plan.op, variant: plan.variant.clone() });
         Ok(Step { kernel, group, params, grid: dispatch.grid, label, flops: dispatch.work.flops })
     }
 
@@ -224,8 +225,8 @@ impl WgpuExecutor {
         Ok(buffer)
     }
 
-    /// Checks, binds and records a plan.
-    pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<()> {
+    /// Checks, binds and records a plan; `timed` says whether timings tell of it.
+    pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile, timed: bool) -> Result<()> {
         placement::check(plan, operands, self.memory.id)?;
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
         let steps = self.bind(plan, operands, &scratch)?;
@@ -234,7 +235,8 @@ impl WgpuExecutor {
         used.extend(scratch);
         let mut recorder = lock(&self.recorder);
         recorder.held.extend(used.iter().cloned());
-        for step in steps {
+        for mut step in steps {
+            step.label = step.label.filter(|_| timed);
             let full = recorder.dispatches >= SUBMIT_EVERY || recorder.flops + step.flops > profile.work_limit();
             if full && recorder.dispatches > 0 && self.owned {
                 self.submit_locked(&mut recorder)?;
@@ -265,7 +267,7 @@ impl WgpuExecutor {
         let readers = recorder.timings.len();
         let queries = if readers > 0 {
             let labels = commands.iter().filter_map(|command| match command {
-                Command::Dispatch(step) => Some(step.label.clone()),
+                Command::Dispatch(step) => step.label.clone(),
                 Command::Copy { .. } => None,
             });
             Queries::new(&self.memory, labels, readers)?
@@ -276,27 +278,27 @@ impl WgpuExecutor {
             let mut encoder =
                 device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tilewise") });
             let mut next = commands.iter().peekable();
-            let mut dispatched = 0;
+            let mut timed = 0;
             while let Some(command) = next.next() {
                 match command {
                     Command::Copy { from, from_offset, to, to_offset, bytes } => {
                         encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *bytes);
                     }
                     Command::Dispatch(step) => {
-                        let timestamp_writes = queries.as_ref().and_then(|queries| queries.writes(dispatched));
+                        let queries_of = queries.as_ref().filter(|_| step.label.is_some());
+                        let timestamp_writes = queries_of.and_then(|queries| queries.writes(timed));
+                        timed += usize::from(step.label.is_some());
                         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                             label: Some("tilewise"),
                             timestamp_writes,
                         });
                         step.encode(&mut pass);
-                        dispatched += 1;
                         // Many dispatches share a pass, but when timing each has its own.
                         while queries.is_none()
                             && let Some(Command::Dispatch(step)) =
                                 next.next_if(|command| matches!(command, Command::Dispatch(_)))
                         {
                             step.encode(&mut pass);
-                            dispatched += 1;
                         }
                     }
                 }

@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// Batch normalisation with running statistics, and a fused activation:
 /// `out[n, c, ..] = activation((x[n, c, ..] - mean[c]) / sqrt(variance[c] + epsilon) * weight[c] + bias[c])`
@@ -33,6 +34,10 @@ const STATISTICS: [&str; 4] = ["weight", "bias", "mean", "variance"];
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

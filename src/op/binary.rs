@@ -7,6 +7,7 @@ use crate::op::{
     Op, broadcast, broadcast_strides, expect_addressable, expect_dtype, expect_inputs, merge_dims, strides,
 };
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// A function of two elements. Of i32 and u32, sums and products wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +92,10 @@ const OP: &str = "binary";
 impl Op for Binary {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

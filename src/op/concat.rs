@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::reduce::expect_dim;
 use crate::op::{Op, expect_addressable, expect_dtype, merge_dims, strides};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// Joins tensors along a dimension, as `torch.cat`.
 ///
@@ -22,6 +23,10 @@ const OP: &str = "concat";
 impl Op for Concat {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// Rows and columns of zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -183,6 +184,10 @@ impl Conv2d {
 impl Op for Conv2d {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -7,6 +7,7 @@ use crate::op::activation::Activation;
 use crate::op::conv2d::{Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_side};
 use crate::op::{Op, expect_addressable};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// The transposed convolution of `torch.nn.functional.conv_transpose2d`, the gradient of [`Conv2d`](crate::Conv2d) by
 /// its input: every value of `x` adds its multiple of the kernel to the output, at a distance of `stride`.
@@ -91,6 +92,10 @@ impl ConvTranspose2d {
 impl Op for ConvTranspose2d {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::{Op, broadcast, broadcast_strides, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// `activation(alpha * A B + beta * C)`: the matrix product of BLAS (GEMM) with the batches of `torch.matmul`.
 ///
@@ -102,6 +103,10 @@ fn matrix(shape: &[usize], transposed: bool, left: bool) -> (&[usize], usize, us
 impl Op for Matmul {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -5,6 +5,7 @@ use crate::family::map::{Argument, Function, Map, Padded, Part};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, strides};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// What stands beyond a tensor's edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +96,10 @@ impl Pad {
 impl Op for Pad {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -5,6 +5,7 @@ use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// Copies a tensor with its dimensions in another order, as `torch.permute(dims).contiguous()`.
 ///
@@ -23,6 +24,10 @@ const OP: &str = "permute";
 impl Op for Permute {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -6,6 +6,7 @@ use crate::family::window::{Pooling, Window};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// The largest value of each window: PyTorch's `max_pool2d`.
 ///
@@ -315,6 +316,10 @@ impl Op for MaxPool2d {
         "max_pool2d"
     }
 
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         Ok(with_indices(self.strided().infer(inputs, &ORDERED)?, self.return_indices))
     }
@@ -339,6 +344,10 @@ impl AvgPool2d {
 impl Op for AvgPool2d {
     fn name(&self) -> &'static str {
         "avg_pool2d"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
@@ -370,6 +379,10 @@ impl Op for AdaptiveAvgPool2d {
         "adaptive_avg_pool2d"
     }
 
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         let shape = planes(self.name(), inputs, &[DType::F32])?;
         Ok(vec![even(shape, self.output, DType::F32)])
@@ -387,6 +400,10 @@ impl Op for AdaptiveAvgPool2d {
 impl Op for AdaptiveMaxPool2d {
     fn name(&self) -> &'static str {
         "adaptive_max_pool2d"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -5,6 +5,7 @@ use crate::family::reduce::{self, Task};
 use crate::layout::{DType, Layout};
 use crate::op::{Op, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// What a [`Reduce`] computes of the values that it reduces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,6 +66,10 @@ pub(crate) fn expect_dim(op: &'static str, dim: usize, shape: &[usize]) -> Resul
 impl Op for Reduce {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::reduce::expect_dim;
 use crate::op::{Op, expect_dtype, expect_inputs};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// `exp(x - max) / sum of exp(x - max)` along a dimension; f32, output of the input's shape.
 ///
@@ -50,6 +51,10 @@ impl Op for Softmax {
         "softmax"
     }
 
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         infer("softmax", self.dim, inputs)
     }
@@ -62,6 +67,10 @@ impl Op for Softmax {
 impl Op for LogSoftmax {
     fn name(&self) -> &'static str {
         "log_softmax"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

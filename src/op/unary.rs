@@ -6,6 +6,7 @@ use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs};
 use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// A function of one element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +119,10 @@ const OP: &str = "unary";
 impl Op for Unary {
     fn name(&self) -> &'static str {
         OP
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {

@@ -35,21 +35,35 @@ fn far_factor(columns: u32) -> f64 {
     1.0 + 2.0 / f64::from(columns)
 }
 
+fn variant(body: Body, lanes: u32, per_lane: (u32, u32)) -> Variant {
+    Variant { body, lanes: (lanes, 1), per_lane, step: if body == Body::Broadcast { 4 } else { 1 } }
+}
+
+/// The tiles of the direct body. Without subgroups of a size that is known, as many lanes as most such drivers have.
+fn direct(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    let lanes = profile.fixed_subgroup_size().unwrap_or(8);
+    DIRECT_TILES.into_iter().map(move |tile| variant(Body::Direct, lanes, tile))
+}
+
+/// The tiles of the broadcast body, where subgroups have one size.
+fn broadcast(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    let lanes = profile.fixed_subgroup_size();
+    lanes.into_iter().flat_map(|lanes| BROADCAST_TILES.map(|tile| variant(Body::Broadcast, lanes, tile)))
+}
+
+pub(super) fn every(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    broadcast(profile).chain(direct(profile))
+}
+
 /// The two bodies' best tiles, the faster one first, with the reason.
 pub(super) fn ranked(
     problem: &Contraction,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
-    let lanes = profile.fixed_subgroup_size();
-    let variant = |body, lanes, per_lane, step| Variant { body, lanes: (lanes, 1), per_lane, step };
-    // Without subgroups of a size that is known, as many lanes as most such drivers have.
-    let direct = |tile| variant(Body::Direct, lanes.unwrap_or(8), tile, 1);
-    let broadcast = |lanes, tile| variant(Body::Broadcast, lanes, tile, 4);
-    let mut best = vec![cheapest(DIRECT_TILES.into_iter().map(direct), |tile| direct_ns(problem, tile))];
-    if let Some(lanes) = lanes {
-        let tiles = BROADCAST_TILES.into_iter().map(|tile| broadcast(lanes, tile));
-        best.push(cheapest(tiles, |tile| broadcast_ns(problem, operands, tile)));
+    let mut best = vec![cheapest(direct(profile), |tile| direct_ns(problem, tile))];
+    if profile.fixed_subgroup_size().is_some() {
+        best.push(cheapest(broadcast(profile), |tile| broadcast_ns(problem, operands, tile)));
     }
     best.sort_by(|(_, x), (_, y)| x.total_cmp(y));
     let Contraction { m, n, k, .. } = *problem;

@@ -1,0 +1,121 @@
+//! Checks of fast kernels on the device, before anything depends on them.
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use crate::family::contraction;
+use crate::layout::{DType, Layout};
+use crate::op::Op;
+use crate::plan::Plan;
+use crate::profile::DeviceProfile;
+use crate::reference::{HostTensor, Random};
+use crate::trust::{self, Verdict, Verdicts};
+use crate::verify;
+
+impl Gpu {
+    /// Checks the fast kernels of the plans that these ops and layouts would get, and of those next in line where one fails.
+    /// Returns the profile with all verdicts that the device has come to: install it with [`with_profile`](Gpu::with_profile).
+    ///
+    /// A kernel is run on a small case of the op between guards, and compared with its twin: milliseconds, beside the time that
+    /// it takes to compile, which is not lost. Devices of the crate's own do this by themselves when an op is first applied or a
+    /// program built. On a host's device fast kernels are used only after this check. Plans that are made and run by
+    /// hand are not checked otherwise.
+    ///
+    /// # Errors
+    /// What the ops refuse, [`Error::OutOfMemory`], [`Error::DeviceLost`]; never that a kernel is wrong, which is a verdict.
+    pub fn check(&self, cases: &[(&dyn Op, &[Layout])]) -> Result<DeviceProfile> {
+        for (op, layouts) in cases {
+            self.plan_checked(*op, layouts)?;
+        }
+        Ok(DeviceProfile { verdicts: self.verdicts(), ..(*self.profile).clone() })
+    }
+
+    /// The best plan whose fast kernels are right on this device.
+    fn plan_checked(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
+        loop {
+            let profile = DeviceProfile { verdicts: self.verdicts(), unchecked: true, ..(*self.profile).clone() };
+            let plan = op.plan(&profile, layouts)?;
+            // Each failure bans a kernel, so that another plan comes next.
+            if self.judge(op, layouts, &plan)? == Verdict::Passed {
+                return Ok(plan);
+            }
+        }
+    }
+
+    /// The plan of an op that is about to be used.
+    pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
+        let plan = op.plan(&self.profile, layouts)?;
+        let passed = |kernel| self.trust.of(kernel) == Some(Verdict::Passed);
+        if !self.trust.by_itself || trust::fast(&plan).all(passed) {
+            return Ok(plan);
+        }
+        self.plan_checked(op, layouts)
+    }
+
+    /// The verdicts of the profile and of the device.
+    fn verdicts(&self) -> Verdicts {
+        self.profile.verdicts.clone().with(self.trust.verdicts())
+    }
+
+    /// Whether the fast kernels of a plan are right: known, or found out now.
+    fn judge(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Result<Verdict> {
+        let unknown: Vec<_> = trust::fast(plan).filter(|kernel| self.trust.of(kernel).is_none()).cloned().collect();
+        if unknown.is_empty() {
+            let failed = trust::fast(plan).any(|kernel| self.trust.of(kernel) == Some(Verdict::Failed));
+            return Ok(if failed { Verdict::Failed } else { Verdict::Passed });
+        }
+        let Some(twin) = op.as_twin() else {
+            log::debug!("{}: it has no twin to be checked against", plan.op);
+            return Ok(Verdict::Passed);
+        };
+        let small = self.small(op, layouts, plan);
+        let (plan, layouts) = small.as_ref().map_or((plan, layouts), |(plan, layouts)| (plan, layouts));
+        let mut random = Random::new(0x7E57);
+        let inputs = layouts.iter().map(|layout| draw(&mut random, layout)).collect::<Result<Vec<_>>>()?;
+        let untimed = Gpu { untimed: true, ..self.clone() };
+        let verdict = match verify::plan(&untimed, twin, plan, &inputs) {
+            Ok(report) if report.passed() => Verdict::Passed,
+            Ok(report) => {
+                log::warn!("{report}: this device does without the kernel");
+                Verdict::Failed
+            }
+            Err(Error::Shader { kernel, detail }) => {
+                log::warn!("{kernel}: {detail}: this device does without the kernel");
+                Verdict::Failed
+            }
+            Err(error) => return Err(error),
+        };
+        self.trust.add(unknown.iter(), verdict);
+        Ok(verdict)
+    }
+
+    /// A small case that runs the same fast kernels.
+    fn small(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Option<(Plan, Vec<Layout>)> {
+        let layouts: Vec<Layout> = layouts.iter().map(shrunk).collect();
+        let mut profile = DeviceProfile { unchecked: true, verdicts: Verdicts::default(), ..(*self.profile).clone() };
+        profile.contractions.extend(contraction::every(&self.profile));
+        let plans = op.plans(&profile, &layouts).ok()?;
+        let same = |small: &Plan| trust::fast(plan).all(|kernel| trust::fast(small).any(|own| own == kernel));
+        Some((plans.into_iter().find(same)?, layouts))
+    }
+}
+
+/// Sizes up to this are taken for those of filters and the like, which shape a kernel.
+const KEPT: usize = 12;
+/// What larger sizes shrink to, at least: beyond a tile, and a multiple of 4, so that what is a multiple stays one.
+const AWKWARD: usize = 36;
+
+/// A layout with smaller sizes: equal ones stay equal, and multiples of 4 stay multiples.
+fn shrunk(layout: &Layout) -> Layout {
+    let size = |&size: &usize| if size <= KEPT { size } else { size.min(AWKWARD + size % 4) };
+    Layout { shape: layout.shape.iter().map(size).collect(), ..layout.clone() }
+}
+
+fn draw(random: &mut Random, layout: &Layout) -> Result<HostTensor> {
+    match layout.dtype {
+        DType::F32 => HostTensor::new(&layout.shape, &random.floats(layout.len())),
+        dtype => {
+            let bytes = (0..layout.bytes()).map(|_| random.bits() as u8).collect::<Vec<u8>>();
+            HostTensor::from_bytes(&layout.shape, dtype, &bytes)
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Fast kernels have to earn trust on each device: those that a device gets wrong are found out and replaced.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{DIRECT, integers, with_profile};
+use tilewise::reference::{HostTensor, Random};
+use tilewise::verify;
+use tilewise::{
+    ContractionBody, ContractionVariant, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program,
+    Tensor,
+};
+
+/// A device of its own on the first adapter with subgroups of one size, and that size.
+fn open(folder: Option<PathBuf>) -> Option<(Gpu, u32)> {
+    let devices = verify::devices().iter().enumerate();
+    let mut usable = devices.filter(|(_, gpu)| !gpu.is_emulated() && common::broadcast(gpu).is_some());
+    let (index, gpu) = usable.next()?;
+    let lanes = gpu.profile().subgroup_size.0;
+    Some((Gpu::builder().adapter_index(index).cache_folder(folder).build().unwrap(), lanes))
+}
+
+const fn broadcast(lanes: u32) -> ContractionVariant {
+    ContractionVariant { body: ContractionBody::Broadcast, lanes: (lanes, 1), per_lane: (6, 8), step: 4 }
+}
+
+/// The device as if its subgroups were twice as large: the broadcast body then takes two subgroups for one, which is wrong.
+fn mistaken(gpu: &Gpu, lanes: u32) -> Gpu {
+    with_profile(gpu, |profile| {
+        profile.subgroup_size = (2 * lanes, 2 * lanes);
+        profile.contractions = vec![broadcast(2 * lanes), DIRECT];
+    })
+}
+
+fn operands(gpu: &Gpu) -> (Tensor<f32>, Tensor<f32>, HostTensor) {
+    let mut random = Random::new(7);
+    let (a, b) = (integers(&mut random, &[20, 40]), integers(&mut random, &[40, 80]));
+    let mut product = vec![0.0f64; 20 * 80];
+    for (i, sum) in product.iter_mut().enumerate() {
+        *sum = (0..40).map(|k| a.at(i / 80 * 40 + k) * b.at(k * 80 + i % 80)).sum();
+    }
+    let upload = |host: &HostTensor| {
+        let elements: Vec<f32> = (0..host.len()).map(|i| host.at(i) as f32).collect();
+        gpu.tensor(&host.shape, &elements).unwrap()
+    };
+    let product: Vec<f32> = product.into_iter().map(|x| x as f32).collect();
+    (upload(&a), upload(&b), HostTensor::new(&[20, 80], &product).unwrap())
+}
+
+fn right(gpu: &Gpu, a: &Tensor<f32>, b: &Tensor<f32>, expected: &HostTensor) -> bool {
+    let found = gpu.download(&gpu.matmul(a, b).unwrap()).unwrap();
+    found.iter().enumerate().all(|(i, &x)| f64::from(x) == expected.at(i))
+}
+
+fn layouts() -> [Layout; 2] {
+    [Layout::new(&[20, 40], DType::F32), Layout::new(&[40, 80], DType::F32)]
+}
+
+/// A folder of the test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tilewise-trust-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Folder(path)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(&self.0).map(|files| files.map(|file| file.unwrap().path()).collect()).unwrap_or_default()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_kernel_that_a_device_gets_wrong_is_banned_and_the_next_takes_over() {
+    let Some((gpu, lanes)) = open(None) else { return eprintln!("no adapter with subgroups of one size") };
+    let wrong = mistaken(&gpu, lanes);
+    let (a, b, expected) = operands(&wrong);
+    // By hand nothing is checked: the kernel really is wrong.
+    let plan = Matmul::default().plan(wrong.profile(), &layouts()).unwrap();
+    assert!(plan.variant.starts_with("contraction/broadcast"), "{plan}");
+    let mut c = wrong.empty::<f32>(&[20, 80]).unwrap();
+    wrong.run(&plan, &[&a, &b], &mut [&mut c]).unwrap();
+    assert!(gpu.download(&c).unwrap().iter().enumerate().any(|(i, &x)| f64::from(x) != expected.at(i)));
+    assert!(right(&wrong, &a, &b, &expected));
+    let profile = wrong.check(&[(&Matmul::default(), &layouts())]).unwrap();
+    assert_eq!(profile.verdicts.counts(), (0, 1));
+    let plan = Matmul::default().plan(&profile, &layouts()).unwrap();
+    assert!(plan.variant.starts_with("contraction/direct"), "{plan}");
+    assert!(plan.passed_over[0].ends_with("failed its check on this device"), "{:?}", plan.passed_over);
+    // Programs are built of what is right, too.
+    let mut build = Program::builder(&wrong);
+    let (x, w) = (build.input(&[20, 40], DType::F32), build.constant(&b));
+    let y = build.op(&Matmul::default(), &[x, w]).unwrap();
+    build.output(y).unwrap();
+    let out = build.compile().unwrap().run(&[&a]).unwrap().swap_remove(0).typed::<f32>().unwrap();
+    assert!(gpu.download(&out).unwrap().iter().enumerate().all(|(i, &x)| f64::from(x) == expected.at(i)));
+}
+
+#[test]
+fn with_nothing_else_left_the_error_says_so() {
+    let Some((gpu, lanes)) = open(None) else { return };
+    let wrong = with_profile(&mistaken(&gpu, lanes), |profile| profile.contractions.truncate(1));
+    let (a, b, _) = operands(&gpu);
+    let error = wrong.matmul(&a, &b).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Untrusted { op: "matmul", .. }), "{error}");
+    assert!(error.to_string().ends_with("failed its check on this device"), "{error}");
+}
+
+#[test]
+fn verdicts_outlive_the_device_and_damaged_files_do_not_matter() {
+    let folder = Folder::new("cache");
+    let Some((gpu, lanes)) = open(Some(folder.0.clone())) else { return };
+    let (good, wrong) =
+        (with_profile(&gpu, |profile| profile.contractions = vec![broadcast(lanes)]), mistaken(&gpu, lanes));
+    let (a, b, expected) = operands(&gpu);
+    assert!(right(&good, &a, &b, &expected) && right(&wrong, &a, &b, &expected));
+    let [file] = &folder.files()[..] else { panic!("{:?}", folder.files()) };
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(" passed\n") && text.contains(" failed\n"), "{text}");
+    let verdicts = |gpu: &Gpu| gpu.check(&[]).unwrap().verdicts.counts();
+    let again = open(Some(folder.0.clone())).unwrap().0;
+    assert_eq!(verdicts(&again), (1, 1));
+    for damaged in [text.replace("passed", "perhaps"), String::new(), format!("another\n{text}")] {
+        std::fs::write(file, damaged).unwrap();
+        let again = open(Some(folder.0.clone())).unwrap().0;
+        assert_eq!(verdicts(&again), (0, 0));
+        let (a, b, expected) = operands(&again);
+        assert!(right(&mistaken(&again, lanes), &a, &b, &expected));
+        assert!(std::fs::read_to_string(file).unwrap().ends_with(" failed\n"));
+    }
+    assert_eq!(folder.files().len(), 1);
+}
+
+#[test]
+fn on_a_host_s_device_fast_kernels_wait_for_a_check() {
+    let Some((own, lanes)) = open(None) else { return };
+    let (device, queue) = (own.device().unwrap().clone(), own.queue().unwrap().clone());
+    let host = Gpu::from_wgpu(HostDevice { device, queue, adapter: None, pipeline_cache: None });
+    let host = with_profile(&host, |profile| {
+        profile.features = own.profile().features;
+        profile.subgroup_size = (lanes, lanes);
+        profile.contractions = vec![broadcast(lanes), DIRECT];
+    });
+    let plan = |profile: &DeviceProfile| Matmul::default().plan(profile, &layouts()).unwrap();
+    let before = plan(host.profile());
+    assert!(before.variant.starts_with("contraction/direct"), "{before}");
+    assert!(before.passed_over[0].contains("Gpu::check"), "{:?}", before.passed_over);
+    let checked = host.check(&[(&Matmul::default(), &layouts())]).unwrap();
+    assert_eq!(checked.verdicts.counts(), (1, 0));
+    assert!(plan(&checked).variant.starts_with("contraction/broadcast"));
+    let (a, b, expected) = operands(&host);
+    assert!(right(&host.with_profile(checked), &a, &b, &expected));
+}
+
+#[test]
+fn without_the_check_nothing_is_run_but_what_was_asked_for() {
+    let Some((own, lanes)) = open(None) else { return };
+    let name = &own.profile().name;
+    let gpu = Gpu::builder().adapter_name(name).self_check(false).cache_folder(None).build().unwrap();
+    let (a, b, expected) = operands(&gpu);
+    assert!(!right(&mistaken(&gpu, lanes), &a, &b, &expected));
+}
