@@ -120,6 +120,45 @@ pub(crate) enum Width {
     Word,
 }
 
+impl Width {
+    pub fn bytes(self) -> u32 {
+        match self {
+            Width::Half => 2,
+            Width::Word => 4,
+        }
+    }
+}
+
+/// The lanes of the narrowest subgroup: code does not know how many there are.
+pub(crate) const LEAST_LANES: u32 = 4;
+
+/// The elements of the largest cooperative matrix.
+pub(crate) const MOST_ELEMENTS: usize = 256;
+
+/// A cooperative matrix, which a subgroup holds together. Element `row * columns + column` is in lane `element % lanes` of
+/// register `element / lanes`; there are as many registers as the narrowest subgroup needs, and a wider one leaves some alone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Matrix {
+    pub registers: Box<[Reg]>,
+    pub rows: u32,
+    pub columns: u32,
+}
+
+/// Where a cooperative matrix lies in memory. The registers hold the same in all lanes: see [`Op::ExpectSame`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tile {
+    /// Its first element.
+    pub place: Place,
+    /// The end of the array that it is in; what would be beyond is not accessed.
+    pub end: Place,
+    /// How many steps from the start of a row to that of the next, or of a column where those are contiguous.
+    pub stride: Reg,
+    /// Bytes of a step.
+    pub step: u32,
+    pub row_major: bool,
+    pub width: Width,
+}
+
 /// An operation. Control is structured: `If`, `Loop` and `Block` open frames, numbered by their depth from 0; lanes that
 /// leave a frame early wait at its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,6 +231,25 @@ pub(crate) enum Op {
     Collect { op: CollectOp, scan: Scan, to: Reg, from: Reg },
     /// A value from another lane.
     Gather { from_lane: Gather, to: Reg, from: Reg },
+    /// A value of which the subgroup needs one: it must be the same in all active lanes.
+    ExpectSame { value: Reg },
+
+    /// Reads a cooperative matrix from memory, by all lanes of the subgroup.
+    CooperativeLoad { to: Matrix, tile: Box<Tile> },
+    /// Writes one to memory.
+    CooperativeStore { tile: Box<Tile>, from: Matrix },
+    /// `to = a * b + c` of the operands `a`, `b`, `c`. Sums are of f32, from `c` on in the order of `a`'s columns, each product
+    /// and each sum rounded (products of f16 are exact); `half` rounds them to f16 in the end.
+    CooperativeMultiplyAdd { to: Matrix, operands: Box<[Matrix; 3]>, half: bool },
+    /// An operation on each element, rounded to f16 if `half`. A scalar stands as a matrix, all of whose registers are its own.
+    CooperativeBinary { op: BinaryOp, to: Matrix, operands: Box<[Matrix; 2]>, half: bool },
+}
+
+impl Matrix {
+    /// How many elements it has.
+    pub fn elements(&self) -> usize {
+        (self.rows * self.columns) as usize
+    }
 }
 
 /// Operations with one operand; the letter at the end is the type of the operand.

@@ -5,6 +5,7 @@
 //! register that holds an index. Functions are inlined. What is known while lowering is computed while lowering: branches on
 //! constants keep one side.
 
+mod cooperative;
 mod function;
 mod layout;
 mod math;
@@ -163,7 +164,10 @@ impl<'a> Lowerer<'a> {
                 (AddressSpace::Immediate, _) => memory(self.buffer(variable, &shape, BufferBinding::Immediate), 0),
                 (space, _) => return self.unsupported(format!("variables in address space {space:?}")),
             };
-            self.globals.insert(handle, Pointer { root, shape });
+            if shape.is_cooperative() && matches!(root, Root::Memory(_)) {
+                return self.unsupported("a cooperative matrix as a variable in memory");
+            }
+            self.globals.insert(handle, Pointer::new(root, shape));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! of them. Workgroups are spread over threads; memory that they share is atomic words.
 
 mod access;
+mod cooperative;
 mod counters;
 mod findings;
 mod lanes;

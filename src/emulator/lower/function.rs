@@ -126,7 +126,7 @@ impl Lowerer<'_> {
                 None => self.zeros(shape.words),
             };
             self.assign(base, &values);
-            self.body.locals.insert(local, Pointer { root: Root::Registers { base, index: None }, shape });
+            self.body.locals.insert(local, Pointer::new(Root::Registers { base, index: None }, shape));
         }
         let returning = Returning::of(&function.body, true, false);
         let words = match &function.result {
@@ -267,7 +267,7 @@ impl Lowerer<'_> {
             Statement::SubgroupCollectiveOperation { op, collective_op, argument, result } => {
                 self.collect(op, collective_op, argument, result)?;
             }
-            Statement::CooperativeStore { .. } => return self.unsupported("cooperative matrices"),
+            Statement::CooperativeStore { target, ref data } => self.cooperative_store(target, data)?,
             Statement::ImageStore { .. } | Statement::ImageAtomic { .. } => return self.unsupported("textures"),
             Statement::MemoryBarrier(_) => return self.unsupported("a barrier of memory alone"),
             Statement::Kill => return self.unsupported("discard"),

@@ -13,6 +13,25 @@ use crate::emulator::code::{BinaryOp, Length, Memory, Op, Place, Reg, UnaryOp, W
 pub(super) struct Pointer {
     pub root: Root,
     pub shape: Rc<Shape>,
+    /// The end of the array in memory that it points to an element of.
+    pub end: Option<Place>,
+}
+
+impl Pointer {
+    pub fn new(root: Root, shape: Rc<Shape>) -> Self {
+        Pointer { root, shape, end: None }
+    }
+
+    /// The end of the array in memory that it points to; of a runtime array beyond any memory.
+    fn array_end(&self) -> Option<Place> {
+        match (&self.root, &self.shape.kind) {
+            (&Root::Memory(place), &ShapeKind::Sequence { count, stride, .. }) => {
+                let bytes = count.map_or(u32::MAX, |count| count.saturating_mul(stride));
+                Some(Place { base: place.base.saturating_add(bytes), ..place })
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +67,7 @@ impl Lowerer<'_> {
                 Some(member) => (Some(member.bytes), Some(member.words), &member.shape),
                 None => return self.unsupported("a member that the struct lacks"),
             },
-            ShapeKind::Scalar { .. } => return self.unsupported("a part of a scalar"),
+            ShapeKind::Scalar { .. } | ShapeKind::Cooperative => return self.unsupported("a part of a scalar"),
         };
         let shape = shape.clone();
         let root = match pointer.root {
@@ -58,7 +77,7 @@ impl Lowerer<'_> {
             }
         };
         match root {
-            Some(root) => Ok(Pointer { root, shape }),
+            Some(root) => Ok(Pointer { root, shape, end: pointer.array_end() }),
             None => self.unsupported("an address beyond 4 GiB"),
         }
     }
@@ -105,7 +124,7 @@ impl Lowerer<'_> {
             }
             (Root::Registers { .. }, None) => return self.unsupported("an array without a length in registers"),
         };
-        Ok(Pointer { root, shape: element.clone() })
+        Ok(Pointer { root, shape: element.clone(), end: pointer.array_end() })
     }
 
     fn scaled(&mut self, index: Reg, by: u32) -> Reg {

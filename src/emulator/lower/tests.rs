@@ -444,11 +444,35 @@ fn what_is_not_supported_is_named() {
         ("", "var x = 1.0lf; x += 1.0lf;", "Float of 8 bytes"),
         ("@group(1) @binding(0) var t: texture_2d<f32>;", "out[0] = textureDimensions(t).x;", "textures"),
         ("var<workgroup> a: atomic<u64>;", "atomicAdd(&a, 1lu);", "Uint of 8 bytes"),
+        ("var<workgroup> m: array<M, 2>;", "let m = m[0];", "a cooperative matrix as a variable in memory"),
+        ("", "var a: array<f32, 64>; let m = coopLoad<M>(&a[0]);", "outside of storage and workgroup memory"),
+        (
+            "struct U { m: mat4x4f } @group(1) @binding(0) var<uniform> u: U;",
+            "let m = coopLoad<M>(&u.m[0]);",
+            "outside of storage",
+        ),
+        ("var<workgroup> w: array<vec3f, 64>;", "let m = coopLoad<M>(&w[0]);", "no scalars nor vectors of 2 or 4"),
+        ("var<workgroup> w: array<mat2x2f, 64>;", "let m = coopLoad<M>(&w[0]);", "no scalars nor vectors of 2 or 4"),
+        ("var<workgroup> w: array<f32, 64>;", "let m = coopLoad<M>(&w[0], 8.0);", "a stride that is no whole number"),
+        (
+            "",
+            "let m = coopMultiplyAdd(coop_mat8x8<f32, A>(), coop_mat16x16<f32, B>(), M());",
+            "8 x 8 of f32 times 16 x 16 of f32 plus 8 x 8 of f32",
+        ),
+        (
+            "",
+            "let m = coopMultiplyAdd(coop_mat8x8<f16, A>(), coop_mat8x8<f32, B>(), M());",
+            "8 x 8 of f16 times 8 x 8 of f32 plus 8 x 8 of f32",
+        ),
     ] {
-        let text = kernel(declarations, body);
+        let text = kernel(&format!("alias M = coop_mat8x8<f32, C>;\n{declarations}"), &format!("\n{body}"));
+        let text = format!("enable wgpu_cooperative_matrix;\n{text}");
         let error = lowered(&text).unwrap_err();
         assert!(error.what.contains(what), "{error:?}");
-        assert!(error.span.is_defined(), "{error:?}");
+        // The line of the declaration or of the body.
+        let line = error.span.location(&text).line_number as usize;
+        let line = text.lines().nth(line - 1).unwrap().trim();
+        assert!(line.contains(declarations) && !declarations.is_empty() || line.contains(body), "{error:?}: {line}");
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn inner(&self, handle: Handle<Expression>) -> &'a TypeInner {
+    pub(super) fn inner(&self, handle: Handle<Expression>) -> &'a TypeInner {
         self.body.info[handle].ty.inner_with(&self.module.types)
     }
 
@@ -130,9 +130,8 @@ impl<'a> Lowerer<'a> {
                 self.op(Op::ArrayLength { to, buffer, offset, stride });
                 [to].into()
             }
-            Expression::CooperativeLoad { .. } | Expression::CooperativeMultiplyAdd { .. } => {
-                return self.unsupported("cooperative matrices");
-            }
+            Expression::CooperativeLoad { ref data, .. } => self.cooperative_load(handle, data)?,
+            Expression::CooperativeMultiplyAdd { a, b, c } => self.cooperative_multiply_add([a, b, c])?,
             Expression::ImageSample { .. } | Expression::ImageLoad { .. } | Expression::ImageQuery { .. } => {
                 return self.unsupported("textures");
             }
@@ -163,7 +162,7 @@ impl<'a> Lowerer<'a> {
                 {
                     return Ok(Value::Regs(self.part_of(&regs, base, index)?));
                 }
-                let run = Pointer { root: Root::Registers { base: self.contiguous(&regs), index: None }, shape };
+                let run = Pointer::new(Root::Registers { base: self.contiguous(&regs), index: None }, shape);
                 let element = self.element(&run, index)?;
                 Ok(Value::Regs(self.load(&element, false)))
             }
@@ -179,7 +178,7 @@ impl<'a> Lowerer<'a> {
                 Some(member) => member.words..member.words + member.shape.words,
                 None => return self.unsupported("a member that the struct lacks"),
             },
-            ShapeKind::Scalar { .. } => return self.unsupported("a part of a scalar"),
+            ShapeKind::Scalar { .. } | ShapeKind::Cooperative => return self.unsupported("a part of a scalar"),
         };
         match regs.get(range.start as usize..range.end as usize) {
             Some(regs) => Ok(regs.into()),
@@ -199,6 +198,9 @@ impl<'a> Lowerer<'a> {
 
     fn operator(&mut self, op: BinaryOperator, left: Handle<Expression>, right: Handle<Expression>) -> Result<Regs> {
         let scalar = self.scalar(left)?;
+        if [left, right].into_iter().any(|side| matches!(self.inner(side), TypeInner::CooperativeMatrix { .. })) {
+            return self.cooperative_operator(op, left, right);
+        }
         let (a, b) = (self.regs(left)?, self.regs(right)?);
         if op == BinaryOperator::Multiply {
             match (self.inner(left), self.inner(right)) {
@@ -219,10 +221,7 @@ impl<'a> Lowerer<'a> {
                 _ => {}
             }
         }
-        let (op, swapped) = match self.operation(op, scalar) {
-            Some(operation) => operation,
-            None => return self.unsupported(format!("{op:?} of {:?}", scalar.kind)),
-        };
+        let (op, swapped) = self.operation(op, scalar)?;
         let compute = |index| {
             let (a, b) = (component(&a, index), component(&b, index));
             let result = if swapped { self.binary(op, b, a) } else { self.binary(op, a, b) };
@@ -237,7 +236,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The operation of an operator, and whether it takes its operands the other way round.
-    fn operation(&self, op: BinaryOperator, scalar: Scalar) -> Option<(BinaryOp, bool)> {
+    pub(super) fn operation(&self, op: BinaryOperator, scalar: Scalar) -> Result<(BinaryOp, bool)> {
         use BinaryOperator as B;
         use ScalarKind::{Bool, Float, Sint, Uint};
         let swapped = matches!(op, B::Greater | B::GreaterEqual);
@@ -270,9 +269,9 @@ impl<'a> Lowerer<'a> {
             (B::ShiftLeft, Sint | Uint) => BinaryOp::Shl,
             (B::ShiftRight, Sint) => BinaryOp::ShrI,
             (B::ShiftRight, Uint) => BinaryOp::ShrU,
-            _ => return None,
+            _ => return self.unsupported(format!("{op:?} of {:?}", scalar.kind)),
         };
-        Some((op, swapped))
+        Ok((op, swapped))
     }
 
     fn select(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Counters;
 use super::counters::Tally;
 use super::findings::{Access, Findings, Raised};
-use super::shadow::{Cell, Fences, LOCAL_BITS, Stamp};
+use super::shadow::{Cell, Fences, Mode, Stamp};
 use super::{Shared, mixed};
 use crate::emulator::FindingKind;
 use crate::emulator::code::{Builtin, Code, Op, Reg};
@@ -406,14 +406,9 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         self.findings.add(op, self.group, raised);
     }
 
-    /// What an access is noted as.
-    pub fn stamp(&self, subgroup: &Subgroup, lane: usize, at: usize, atomic: bool) -> Stamp {
-        let local = (subgroup.number << self.shift) + lane as u32;
-        Stamp {
-            who: self.group << LOCAL_BITS | u64::from(local),
-            time: self.time,
-            code: (at as u32) << 1 | u32::from(atomic),
-        }
+    /// What an access of a subgroup's first lane is noted as.
+    pub fn stamp(&self, subgroup: &Subgroup, at: usize, mode: Mode) -> Stamp {
+        Stamp::new(self.group, subgroup.number << self.shift, self.time, at as u32, mode)
     }
 
     /// What orders an access to workgroup memory or, else, to storage memory after earlier ones.
