@@ -124,7 +124,7 @@ pub enum FindingKind {
     InactiveLane,
     /// A whole number divided by zero: a lint, WGSL defines the result.
     DivisionByZero,
-    /// A shift by the width or more: a lint.
+    /// A shift by the width or more: a lint, for 32 bits.
     ShiftOutOfRange,
     /// The step budget is spent.
     StepBudget,

@@ -4,7 +4,7 @@
 //! runs of registers; a static access is just another register. Functions are inlined, and pointers resolved to a
 //! [`Place`] or a run of registers, while naga's module is lowered. Values in registers:
 //!
-//! - f32, i32, u32: their bits; bool: 0 or 1;
+//! - f32, i32, u32: their bits; bool: 0 or 1; i16, u16: the bits of the i32 or u32 of the same value;
 //! - f16: the bits of the f32 of the same value; [`UnaryOp::RoundF16`] follows each operation that may leave f16 (correct: f32
 //!   has more than twice the digits of f16, so rounding twice gives what rounding once does for + - * / and sqrt).
 //!

@@ -345,6 +345,8 @@ impl<'a> Lowerer<'a> {
             Literal::F16(value) => value.to_f32().to_bits(),
             Literal::U32(value) => value,
             Literal::I32(value) => value as u32,
+            Literal::U16(value) => value.into(),
+            Literal::I16(value) => i32::from(value) as u32,
             Literal::Bool(value) => u32::from(value),
             _ => return self.unsupported(format!("literal {literal:?}")),
         };

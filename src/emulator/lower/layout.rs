@@ -51,7 +51,7 @@ impl Shape {
     fn scalar(scalar: Scalar, atomic: bool) -> Result<Rc<Shape>, String> {
         let size = match (scalar.kind, scalar.width) {
             (ScalarKind::Bool, _) => 4,
-            (ScalarKind::Float, width @ (2 | 4)) | (ScalarKind::Sint | ScalarKind::Uint, width @ 4) => u32::from(width),
+            (ScalarKind::Float | ScalarKind::Sint | ScalarKind::Uint, width @ (2 | 4)) => u32::from(width),
             (kind, width) => return Err(format!("{kind:?} of {width} bytes")),
         };
         let has_bool = scalar.kind == ScalarKind::Bool;

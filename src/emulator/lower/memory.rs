@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use naga::ScalarKind;
+use naga::{Scalar, ScalarKind};
 
 use super::layout::{Shape, ShapeKind};
 use super::{Lowerer, Purpose, Regs, Result};
@@ -54,11 +54,13 @@ pub(super) struct Index {
 
 impl Lowerer<'_> {
     /// A pointer to a member, or to the element at a constant index.
-    pub(super) fn part(&self, pointer: &Pointer, index: u32) -> Result<Pointer> {
+    pub(super) fn part(&mut self, pointer: &Pointer, index: u32) -> Result<Pointer> {
         let (bytes, words, shape) = match &pointer.shape.kind {
             ShapeKind::Sequence { element, stride, count } => {
                 if count.is_some_and(|count| index >= count) {
-                    return self.unsupported(format!("constant index {index} beyond the end"));
+                    // The length is an override's, which naga does not hold the index against: left to the machine.
+                    let index = self.constant(index);
+                    return self.element(pointer, index);
                 }
                 // Only the last element of a binding may overflow, which is beyond any buffer.
                 (stride.checked_mul(index), element.words.checked_mul(index), element)
@@ -168,12 +170,13 @@ impl Lowerer<'_> {
         }
     }
 
-    fn load_scalar(&mut self, place: Place, at: u32, scalar: naga::Scalar) -> Reg {
+    fn load_scalar(&mut self, place: Place, at: u32, scalar: Scalar) -> Reg {
         let to = self.temporary();
-        let width = if scalar.width == 2 { Width::Half } else { Width::Word };
+        let width = width(scalar);
         self.op(Op::Load { to, place: Place { base: place.base + at, ..place }, width });
         match scalar.kind {
             ScalarKind::Float if scalar.width == 2 => self.unary(UnaryOp::F16BitsToF, to),
+            ScalarKind::Sint => self.rounded(scalar, to),
             // Memory that nothing wrote may hold any word.
             ScalarKind::Bool => self.unary(UnaryOp::ToBool, to),
             _ => to,
@@ -194,9 +197,11 @@ impl Lowerer<'_> {
             Root::Memory(place) if pointer.shape.is_atomic() => self.op(Op::AtomicStore { place, from: values[0] }),
             Root::Memory(place) => {
                 for ((at, scalar), &value) in pointer.shape.leaves().into_iter().zip(values.iter()) {
-                    let half = scalar.kind == ScalarKind::Float && scalar.width == 2;
-                    let from = if half { self.unary(UnaryOp::FToF16Bits, value) } else { value };
-                    let width = if half { Width::Half } else { Width::Word };
+                    let from = match scalar {
+                        Scalar::F16 => self.unary(UnaryOp::FToF16Bits, value),
+                        _ => value,
+                    };
+                    let width = width(scalar);
                     self.op(Op::Store { place: Place { base: place.base + at, ..place }, width, from });
                 }
             }
@@ -254,4 +259,9 @@ impl Lowerer<'_> {
         }
         base
     }
+}
+
+/// The width of a scalar in memory.
+fn width(scalar: Scalar) -> Width {
+    if scalar.width == 2 { Width::Half } else { Width::Word }
 }
