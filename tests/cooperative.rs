@@ -323,10 +323,10 @@ fn what_lies_beyond_an_array_is_found() {
         assert_eq!(found[0].message, "row 7, column 0 of a matrix is beyond its array");
         // In workgroup memory another array follows.
         let body = once("\n let m = coopLoad<M>(&tile[65]); /* HERE */\n coopStore(m, &d[0]);");
-        let found = finds(&body, size, FindingKind::OutOfBounds, Some(("workgroup memory", 512)));
+        let found = finds(&body, size, FindingKind::OutOfBounds, Some(("tile", 512)));
         assert_eq!(found[0].count, 1);
         let body = once("\n let m = coopLoad<M>(&a[0]);\n coopStore(m, &other[0], 20u); /* HERE */");
-        let found = finds(&body, size, FindingKind::OutOfBounds, Some(("workgroup memory", 512 + 4 * 7 * 20)));
+        let found = finds(&body, size, FindingKind::OutOfBounds, Some(("other", 4 * 7 * 20)));
         assert_eq!(found[0].count, 8);
         finds_nothing(
             &once("coopStore(coopLoadT<M>(&a[8], 16), &d[0]); coopStore(coopLoad<M>(&tile[64]), &other[0], 17u);"),
@@ -363,7 +363,7 @@ fn races_of_subgroups_are_found() {
         finds_nothing(&twice("subgroupBarrier();"), size);
         finds_nothing(&twice("workgroupBarrier();"), size);
         let own = format!("tile[64u * subgroup + i % {size}u] = 1.0; coopStore(M(), &tile[64u * subgroup]); // HERE");
-        finds(&own, size, FindingKind::Race, Some(("workgroup memory", 0)));
+        finds(&own, size, FindingKind::Race, Some(("tile", 0)));
         // A sum in place is none.
         finds_nothing("coopStore(coopLoad<M>(&d[64u * subgroup]) * 2.0, &d[64u * subgroup]);", size);
         finds("coopStore(M(), &d[64u * subgroup], 7u); // HERE", size, FindingKind::Race, Some(("d", 28)));
@@ -422,6 +422,6 @@ fn a_tile_that_is_not_written_is_found() {
         assert_eq!(ran.findings.len(), 1, "{:#?}", ran.findings);
         let found = &ran.findings[0];
         assert_eq!((found.kind, found.at.line, found.count), (FindingKind::Uninitialised, 9, 1));
-        assert_eq!(found.address, Some(("workgroup memory".into(), 510)));
+        assert_eq!(found.address, Some(("tile".into(), 510)));
     }
 }

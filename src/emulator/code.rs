@@ -11,6 +11,8 @@
 //! Arithmetic runs on all lanes, active or not: what an inactive lane holds in a temporary is never read. Writes to variables
 //! ([`Op::Assign`], [`Op::AssignAt`]) and to memory, and every finding, are masked by the active lanes.
 
+use std::ops::Range;
+
 use naga::Span;
 
 /// The number of a register.
@@ -36,8 +38,23 @@ pub(crate) struct Code {
     pub workgroup_size: [u32; 3],
     /// Bytes of workgroup memory. Every variable starts at a multiple of 16.
     pub workgroup_bytes: u32,
+    /// The variables in it.
+    pub locals: Vec<Local>,
     /// Memory that is bound from outside.
     pub buffers: Vec<Buffer>,
+}
+
+impl Code {
+    /// What a finding calls a byte: that of the variable in whose memory `inside` lies, though the byte may be beyond it.
+    pub fn address(&self, memory: Memory, inside: u32, byte: u64) -> (String, u64) {
+        match memory {
+            Memory::Workgroup => match self.locals.iter().find(|local| local.bytes.contains(&inside)) {
+                Some(local) => (local.name.clone(), byte - u64::from(local.bytes.start)),
+                None => ("workgroup memory".into(), byte),
+            },
+            Memory::Buffer(buffer) => (self.buffers[buffer as usize].name.clone(), byte),
+        }
+    }
 }
 
 /// A value that the machine provides.
@@ -61,6 +78,15 @@ pub(crate) enum Builtin {
     SubgroupId,
     /// `num_subgroups`
     NumSubgroups,
+}
+
+/// A variable in workgroup memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Local {
+    /// Its name, for findings.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Range<u32>,
 }
 
 /// Memory that is bound from outside.

@@ -30,7 +30,7 @@ use self::function::{Body, Frame};
 use self::layout::{Shape, Shapes};
 use self::memory::{Pointer, Root};
 use super::alu;
-use super::code::{BinaryOp, Buffer, BufferBinding, Builtin, Code, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
+use super::code::{BinaryOp, Buffer, BufferBinding, Builtin, Code, Local, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
 
 /// What keeps a kernel from being emulated.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +152,8 @@ impl<'a> Lowerer<'a> {
                     let end = shape.size.checked_next_multiple_of(16).and_then(|size| base.checked_add(size));
                     let Some(end) = end else { return self.unsupported("4 GiB of workgroup memory") };
                     self.code.workgroup_bytes = end;
+                    let name = variable.name.clone().unwrap_or_default();
+                    self.code.locals.push(Local { name, bytes: base..base + shape.size });
                     memory(Memory::Workgroup, base)
                 }
                 (AddressSpace::Uniform, Some((group, binding))) => {

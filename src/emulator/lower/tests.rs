@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::{Unsupported, lower};
-use crate::emulator::code::{BufferBinding, Code, Op, Place, Target};
+use crate::emulator::code::{BufferBinding, Code, Local, Op, Place, Target};
 use crate::emulator::machine::{self, Launch, Window};
 use crate::emulator::{EmulatorOptions, FindingKind};
 use crate::{DType, DeviceProfile, Layout, wgpu};
@@ -559,17 +559,20 @@ fn an_index_beyond_an_overridden_length_is_bounded() {
 fn overrides_are_resolved() {
     let text = "override SIDE: u32 = 4u; @id(7) override more = 2u; override half = SIDE / 2u;
         var<workgroup> tile: array<u32, SIDE * more>;
+        var<workgroup> last: u32;
         @group(0) @binding(0) var<storage, read_write> out: array<u32>;
         @compute @workgroup_size(SIDE, half) fn main(@builtin(local_invocation_index) i: u32) {
-            tile[i] = SIDE; out[0] = half * 100u + tile[i] * 10u + more;
+            tile[i] = SIDE; last = more; out[0] = half * 100u + tile[i] * 10u + more;
         }";
     let (module, info) = parsed(text);
     let code = lower(&module, &info, "main", &HashMap::from([("SIDE".into(), 8.0), ("7".into(), 3.0)])).unwrap();
     check(&code);
-    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([8, 4, 1], 96));
+    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([8, 4, 1], 112));
+    let local = |name: &str, bytes| Local { name: name.into(), bytes };
+    assert_eq!(code.locals, [local("tile", 0..96), local("last", 96..100)]);
     assert_eq!(run_code(&code).0[0], 483);
     let code = lower(&module, &info, "main", &HashMap::new()).unwrap();
-    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([4, 2, 1], 32));
+    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([4, 2, 1], 48));
     for (name, what) in [("none", "'none' not found"), ("SIDE", "finite")] {
         let error = lower(&module, &info, "main", &HashMap::from([(name.into(), f64::NAN)])).unwrap_err();
         assert!(error.what.contains(what), "{error:?}");

@@ -214,22 +214,16 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
     /// Raises a finding for each active lane that is outside.
     #[cold]
     fn outside(&mut self, subgroup: &Subgroup, at: usize, place: &Place, width: u32, size: u32) {
+        let code = self.code;
         for lane in (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0) {
             if self.addresses[lane] == NONE {
                 let index = place.index.map_or(0, |index| subgroup.registers[self.row(index).start + lane]);
                 let byte = u64::from(place.base) + u64::from(index);
-                let name = self.name(place.memory);
-                let detail = || (format!("{width} bytes from byte {byte} on, of {size}"), Some((name, byte)));
+                let address = || code.address(place.memory, place.base, byte);
+                let detail = || (format!("{width} bytes from byte {byte} on, of {size}"), Some(address()));
                 let invocation = (subgroup.number << self.shift) + lane as u32;
                 self.raise(FindingKind::OutOfBounds, at as u32, invocation, detail);
             }
-        }
-    }
-
-    pub fn name(&self, memory: Memory) -> String {
-        match memory {
-            Memory::Workgroup => "workgroup memory".into(),
-            Memory::Buffer(buffer) => self.code.buffers[buffer as usize].name.clone(),
         }
     }
 
@@ -238,6 +232,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         let fences = self.fences(subgroup, true);
         let zeroed = self.shared.launch.options.zero_workgroup_memory;
         let granule = self.shared.prepared.workgroup_granule;
+        let code = self.code;
         let mut now = self.stamp(subgroup, at, mode);
         for lane in 0..self.lanes {
             let byte = self.addresses[lane];
@@ -251,11 +246,11 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                     race = race.or(other);
                 }
                 if let Some(other) = race {
-                    self.race(now, mode.write, other, || ("workgroup memory".into(), u64::from(byte)));
+                    self.race(now, mode.write, other, (Memory::Workgroup, byte));
                 }
                 if unwritten && !mode.write && !mode.atomic && !zeroed {
                     let message = || "workgroup memory is read that nothing in the workgroup wrote".into();
-                    let detail = || (message(), Some(("workgroup memory".into(), u64::from(byte))));
+                    let detail = || (message(), Some(code.address(Memory::Workgroup, byte, byte.into())));
                     self.raise(FindingKind::Uninitialised, at as u32, now.local(), detail);
                 }
             }
@@ -301,8 +296,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                 race = race.or(arena.cell(address).and_then(check));
             }
             if let Some(other) = race {
-                let name = &self.code.buffers[buffer].name;
-                self.race(now, mode.write, other, || (name.clone(), u64::from(byte)));
+                self.race(now, mode.write, other, (Memory::Buffer(buffer as u32), byte));
             }
             now.who += 1;
         }

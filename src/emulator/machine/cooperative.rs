@@ -129,7 +129,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         let address = |place: &Place| u64::from(place.base) + place.index.map_or(0, given);
         let (start, stride) = (address(&tile.place), given(tile.stride) * u64::from(tile.step));
         let end = address(&tile.end).min(self.size(memory).into());
-        let line = contiguous(matrix, tile);
+        let (line, code) = (contiguous(matrix, tile), self.code);
         for lane in 0..self.lanes {
             let number = first + lane;
             let byte = start + (number / line) as u64 * stride + (number % line) as u64 * u64::from(width);
@@ -140,9 +140,9 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                 let element = element(matrix, tile, number) as u32;
                 let (row, column) = (element / matrix.columns, element % matrix.columns);
                 let message = || format!("row {row}, column {column} of a matrix is beyond its array");
-                let address = self.name(memory);
+                let address = || code.address(memory, tile.place.base, byte);
                 let invocation = (subgroup.number << self.shift) + lane as u32;
-                self.raise(FindingKind::OutOfBounds, at as u32, invocation, || (message(), Some((address, byte))));
+                self.raise(FindingKind::OutOfBounds, at as u32, invocation, || (message(), Some(address())));
             }
         }
         self.count(memory, width);

@@ -8,7 +8,7 @@ use super::findings::{Access, Findings, Raised};
 use super::shadow::{Cell, Fences, Mode, Stamp};
 use super::{Shared, mixed};
 use crate::emulator::FindingKind;
-use crate::emulator::code::{Builtin, Code, Op, Reg};
+use crate::emulator::code::{Builtin, Code, Memory, Op, Reg};
 
 /// The most lanes of a subgroup.
 pub(super) const MOST_LANES: usize = 64;
@@ -362,7 +362,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
 
     /// Raises a race with another access.
     #[cold]
-    pub fn race(&mut self, now: Stamp, write: bool, other: (Stamp, bool), address: impl FnOnce() -> (String, u64)) {
+    pub fn race(&mut self, now: Stamp, write: bool, other: (Stamp, bool), (memory, byte): (Memory, u32)) {
         let kind = FindingKind::Race;
         if !self.findings.is_new(kind, now.op()) {
             return;
@@ -384,7 +384,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             word(other_write),
             other.invocation,
         );
-        let address = Some(address());
+        let address = Some(self.code.address(memory, byte, byte.into()));
         self.add(now.op(), now.local(), Raised { kind, message, address, other: Some(other), ..self.blank() });
     }
 
