@@ -221,11 +221,14 @@ impl Lowerer<'_> {
             }
             Statement::Switch { selector, ref cases } => self.switch(selector, cases, tail)?,
             Statement::Loop { ref body, ref continuing, break_if } => {
+                let span = self.span;
                 self.open(FrameKind::Loop, Op::Loop { end: 0 });
                 let start = self.frames.last().map_or(0, |frame| frame.start);
                 self.block(body, false)?;
                 self.meet(Op::Continuing);
                 self.block(continuing, false)?;
+                // The trips are the loop's own: where they are too many, it is what counts as endless.
+                self.span = span;
                 if let Some(condition) = break_if {
                     let condition = self.reg(condition)?;
                     self.op(Op::BreakIf { condition });

@@ -145,6 +145,32 @@ fn control_flow_nests() {
     );
 }
 
+/// A finding about a loop's trips is told at the loop, not at the last of its statements.
+#[test]
+fn trips_stand_where_their_loop_does() {
+    let text = kernel(
+        "",
+        "var i = seed; // loops:
+        while i < 3u {
+            i += 1u;
+        }
+        for (var j = seed; j < 3u; j++) {
+            loop {
+                i += j;
+                continuing {
+                    j += 1u;
+                    break if j > 2u;
+                }
+            }
+        }",
+    );
+    let code = lowered(&text).unwrap();
+    let start = text.lines().position(|line| line.contains("loops:")).unwrap() as u32 + 1;
+    let ends = code.ops.iter().zip(&code.spans).filter(|(op, _)| matches!(op, Op::EndLoop { .. }));
+    let lines: Vec<u32> = ends.map(|(_, span)| span.location(&text).line_number - start).collect();
+    assert_eq!(lines, [1, 5, 4]);
+}
+
 #[test]
 fn switches_fall_through_and_break() {
     let body = "for (var i = seed; i < 7u; i++) {
