@@ -128,7 +128,7 @@ pub enum FindingKind {
     ShiftOutOfRange,
     /// The step budget is spent.
     StepBudget,
-    /// Something that the emulator does not support.
+    /// Something that the emulator does not support: types of 64 bits, textures, arrays of bindings, ray queries.
     Unsupported,
 }
 

@@ -29,7 +29,7 @@ use prepared::Prepared;
 use shadow::StorageShadow;
 use workgroup::Machine;
 
-/// The most invocations of a workgroup: what a number of 12 bits tells apart.
+/// The most invocations of a workgroup, a power of two: what a number of 12 bits tells apart.
 const MOST_INVOCATIONS: u64 = 1 << 12;
 
 /// A dispatch.

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::MOST_INVOCATIONS;
+
 /// Which parts of an allocation were written: a bit for every two bytes.
 #[derive(Debug)]
 pub(crate) struct Initialised {
@@ -46,11 +48,12 @@ fn mask(byte: u64, width: u32) -> u32 {
     (if width == 2 { 1 } else { 3 }) << (byte / 2 % 32)
 }
 
-/// The bits of [`Stamp::who`] that number the invocation in its workgroup, and say whether it cooperates.
-const LOCAL_BITS: u32 = 13;
+/// The bit of [`Stamp::who`] of an access of a subgroup to a cooperative matrix: any of its lanes may be the one. Those below
+/// number the invocation in its workgroup.
+const COOPERATIVE: u64 = MOST_INVOCATIONS;
 
-/// The bit of [`Stamp::who`] of an access of a subgroup to a cooperative matrix: any of its lanes may be the one.
-const COOPERATIVE: u64 = 1 << 12;
+/// The bits of [`Stamp::who`] below the number of the workgroup.
+const LOCAL_BITS: u32 = COOPERATIVE.trailing_zeros() + 1;
 
 /// The kind of an access.
 #[derive(Clone, Copy, Debug, Default)]
