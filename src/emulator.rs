@@ -122,15 +122,17 @@ pub enum FindingKind {
     Uninitialised,
     /// A barrier that not all invocations of its workgroup reach together.
     NonuniformBarrier,
-    /// A broadcast or shuffle that reads a lane which is not active.
+    /// What a subgroup does together and cannot: a broadcast or shuffle reads a lane that is not active, an operation on a
+    /// cooperative matrix lacks lanes (all of the subgroup have to be there and active), or the lanes do not agree on what has
+    /// to be the same in all of them, as the lane of a broadcast, or the place, the stride or the factor of a matrix.
     InactiveLane,
     /// A whole number divided by zero: a lint, WGSL defines the result.
     DivisionByZero,
-    /// A shift by the width or more: a lint.
+    /// A shift by the width or more: a lint, for 32 bits.
     ShiftOutOfRange,
     /// The step budget is spent.
     StepBudget,
-    /// Something that the emulator does not support.
+    /// Something that the emulator does not support: types of 64 bits, textures, arrays of bindings, ray queries.
     Unsupported,
 }
 

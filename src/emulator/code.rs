@@ -4,12 +4,14 @@
 //! runs of registers; a static access is just another register. Functions are inlined, and pointers resolved to a
 //! [`Place`] or a run of registers, while naga's module is lowered. Values in registers:
 //!
-//! - f32, i32, u32: their bits; bool: 0 or 1;
+//! - f32, i32, u32: their bits; bool: 0 or 1; i16, u16: the bits of the i32 or u32 of the same value;
 //! - f16: the bits of the f32 of the same value; [`UnaryOp::RoundF16`] follows each operation that may leave f16 (correct: f32
 //!   has more than twice the digits of f16, so rounding twice gives what rounding once does for + - * / and sqrt).
 //!
 //! Arithmetic runs on all lanes, active or not: what an inactive lane holds in a temporary is never read. Writes to variables
 //! ([`Op::Assign`], [`Op::AssignAt`]) and to memory, and every finding, are masked by the active lanes.
+
+use std::ops::Range;
 
 use naga::Span;
 
@@ -36,8 +38,23 @@ pub(crate) struct Code {
     pub workgroup_size: [u32; 3],
     /// Bytes of workgroup memory. Every variable starts at a multiple of 16.
     pub workgroup_bytes: u32,
+    /// The variables in it.
+    pub locals: Vec<Local>,
     /// Memory that is bound from outside.
     pub buffers: Vec<Buffer>,
+}
+
+impl Code {
+    /// What a finding calls a byte: that of the variable in whose memory `inside` lies, though the byte may be beyond it.
+    pub fn address(&self, memory: Memory, inside: u32, byte: u64) -> (String, u64) {
+        match memory {
+            Memory::Workgroup => match self.locals.iter().find(|local| local.bytes.contains(&inside)) {
+                Some(local) => (local.name.clone(), byte - u64::from(local.bytes.start)),
+                None => ("workgroup memory".into(), byte),
+            },
+            Memory::Buffer(buffer) => (self.buffers[buffer as usize].name.clone(), byte),
+        }
+    }
 }
 
 /// A value that the machine provides.
@@ -61,6 +78,15 @@ pub(crate) enum Builtin {
     SubgroupId,
     /// `num_subgroups`
     NumSubgroups,
+}
+
+/// A variable in workgroup memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Local {
+    /// Its name, for findings.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Range<u32>,
 }
 
 /// Memory that is bound from outside.
@@ -118,6 +144,45 @@ pub(crate) enum Width {
     Half,
     /// Four bytes.
     Word,
+}
+
+impl Width {
+    pub fn bytes(self) -> u32 {
+        match self {
+            Width::Half => 2,
+            Width::Word => 4,
+        }
+    }
+}
+
+/// The lanes of the narrowest subgroup: code does not know how many there are.
+pub(crate) const LEAST_LANES: u32 = 4;
+
+/// The elements of the largest cooperative matrix.
+pub(crate) const MOST_ELEMENTS: usize = 256;
+
+/// A cooperative matrix, which a subgroup holds together. Element `row * columns + column` is in lane `element % lanes` of
+/// register `element / lanes`; there are as many registers as the narrowest subgroup needs, and a wider one leaves some alone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Matrix {
+    pub registers: Box<[Reg]>,
+    pub rows: u32,
+    pub columns: u32,
+}
+
+/// Where a cooperative matrix lies in memory. The registers hold the same in all lanes: see [`Op::ExpectSame`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tile {
+    /// Its first element.
+    pub place: Place,
+    /// The end of the array that it is in; what would be beyond is not accessed.
+    pub end: Place,
+    /// How many steps from the start of a row to that of the next, or of a column where those are contiguous.
+    pub stride: Reg,
+    /// Bytes of a step.
+    pub step: u32,
+    pub row_major: bool,
+    pub width: Width,
 }
 
 /// An operation. Control is structured: `If`, `Loop` and `Block` open frames, numbered by their depth from 0; lanes that
@@ -192,6 +257,25 @@ pub(crate) enum Op {
     Collect { op: CollectOp, scan: Scan, to: Reg, from: Reg },
     /// A value from another lane.
     Gather { from_lane: Gather, to: Reg, from: Reg },
+    /// A value of which the subgroup needs one: it must be the same in all active lanes.
+    ExpectSame { value: Reg },
+
+    /// Reads a cooperative matrix from memory, by all lanes of the subgroup.
+    CooperativeLoad { to: Matrix, tile: Box<Tile> },
+    /// Writes one to memory.
+    CooperativeStore { tile: Box<Tile>, from: Matrix },
+    /// `to = a * b + c` of the operands `a`, `b`, `c`. Sums are of f32, from `c` on in the order of `a`'s columns, each product
+    /// and each sum rounded (products of f16 are exact); `half` rounds them to f16 in the end.
+    CooperativeMultiplyAdd { to: Matrix, operands: Box<[Matrix; 3]>, half: bool },
+    /// An operation on each element, rounded to f16 if `half`. A scalar stands as a matrix, all of whose registers are its own.
+    CooperativeBinary { op: BinaryOp, to: Matrix, operands: Box<[Matrix; 2]>, half: bool },
+}
+
+impl Matrix {
+    /// How many elements it has.
+    pub fn elements(&self) -> usize {
+        (self.rows * self.columns) as usize
+    }
 }
 
 /// Operations with one operand; the letter at the end is the type of the operand.

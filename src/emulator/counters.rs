@@ -1,6 +1,7 @@
 //! What was executed, counted.
 
-/// Bytes and atomic operations that lanes asked of a kind of memory. What several lanes read at one address counts for each.
+/// Bytes and atomic operations that lanes asked of a kind of memory. What several lanes read at one address counts for each;
+/// an element of a cooperative matrix counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes read by lanes.
@@ -12,7 +13,8 @@ pub struct Traffic {
 }
 
 /// Transactions of accesses to storage buffers, an access being one operation of a subgroup. The loads of a vector's
-/// components count as one access. There is no cache: what two accesses need counts for both.
+/// components count as one access. A cooperative matrix takes accesses of as many elements as there are lanes, in the order of
+/// memory. There is no cache: what two accesses need counts for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transactions {
     /// Accesses with an active lane inside the buffer.
@@ -61,7 +63,8 @@ pub struct Counters {
     pub active_lanes: u64,
     /// Lanes that were not, masked off by a branch or lacking in a partial subgroup, summed likewise.
     pub idle_lanes: u64,
-    /// Floating point operations of active lanes; a fused multiply-add is two.
+    /// Floating point operations of active lanes; a fused multiply-add is two. Those on cooperative matrices count once for each
+    /// element, a product of M x K and K x N as 2 M N K.
     pub flops: u64,
     /// Traffic of workgroup memory.
     pub workgroup: Traffic,

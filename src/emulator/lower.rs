@@ -5,6 +5,7 @@
 //! register that holds an index. Functions are inlined. What is known while lowering is computed while lowering: branches on
 //! constants keep one side.
 
+mod cooperative;
 mod function;
 mod layout;
 mod math;
@@ -29,7 +30,7 @@ use self::function::{Body, Frame};
 use self::layout::{Shape, Shapes};
 use self::memory::{Pointer, Root};
 use super::alu;
-use super::code::{BinaryOp, Buffer, BufferBinding, Builtin, Code, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
+use super::code::{BinaryOp, Buffer, BufferBinding, Builtin, Code, Local, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
 
 /// What keeps a kernel from being emulated.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +152,8 @@ impl<'a> Lowerer<'a> {
                     let end = shape.size.checked_next_multiple_of(16).and_then(|size| base.checked_add(size));
                     let Some(end) = end else { return self.unsupported("4 GiB of workgroup memory") };
                     self.code.workgroup_bytes = end;
+                    let name = variable.name.clone().unwrap_or_default();
+                    self.code.locals.push(Local { name, bytes: base..base + shape.size });
                     memory(Memory::Workgroup, base)
                 }
                 (AddressSpace::Uniform, Some((group, binding))) => {
@@ -163,7 +166,10 @@ impl<'a> Lowerer<'a> {
                 (AddressSpace::Immediate, _) => memory(self.buffer(variable, &shape, BufferBinding::Immediate), 0),
                 (space, _) => return self.unsupported(format!("variables in address space {space:?}")),
             };
-            self.globals.insert(handle, Pointer { root, shape });
+            if shape.is_cooperative() && matches!(root, Root::Memory(_)) {
+                return self.unsupported("a cooperative matrix as a variable in memory");
+            }
+            self.globals.insert(handle, Pointer::new(root, shape));
         }
         Ok(())
     }
@@ -341,6 +347,8 @@ impl<'a> Lowerer<'a> {
             Literal::F16(value) => value.to_f32().to_bits(),
             Literal::U32(value) => value,
             Literal::I32(value) => value as u32,
+            Literal::U16(value) => value.into(),
+            Literal::I16(value) => i32::from(value) as u32,
             Literal::Bool(value) => u32::from(value),
             _ => return self.unsupported(format!("literal {literal:?}")),
         };

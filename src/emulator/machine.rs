@@ -4,6 +4,7 @@
 //! of them. Workgroups are spread over threads; memory that they share is atomic words.
 
 mod access;
+mod cooperative;
 mod counters;
 mod findings;
 mod lanes;
@@ -28,7 +29,7 @@ use prepared::Prepared;
 use shadow::StorageShadow;
 use workgroup::Machine;
 
-/// The most invocations of a workgroup: what a number of 12 bits tells apart.
+/// The most invocations of a workgroup, a power of two: what a number of 12 bits tells apart.
 const MOST_INVOCATIONS: u64 = 1 << 12;
 
 /// A dispatch.

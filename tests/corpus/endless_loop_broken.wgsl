@@ -1,4 +1,4 @@
-// expect: step_budget 10
+// expect: step_budget 9
 // run: bind 0.0=u32x64:ramp 0.1=u32x64:poison; steps 10000
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;

@@ -126,7 +126,7 @@ impl Lowerer<'_> {
                 None => self.zeros(shape.words),
             };
             self.assign(base, &values);
-            self.body.locals.insert(local, Pointer { root: Root::Registers { base, index: None }, shape });
+            self.body.locals.insert(local, Pointer::new(Root::Registers { base, index: None }, shape));
         }
         let returning = Returning::of(&function.body, true, false);
         let words = match &function.result {
@@ -221,11 +221,14 @@ impl Lowerer<'_> {
             }
             Statement::Switch { selector, ref cases } => self.switch(selector, cases, tail)?,
             Statement::Loop { ref body, ref continuing, break_if } => {
+                let span = self.span;
                 self.open(FrameKind::Loop, Op::Loop { end: 0 });
                 let start = self.frames.last().map_or(0, |frame| frame.start);
                 self.block(body, false)?;
                 self.meet(Op::Continuing);
                 self.block(continuing, false)?;
+                // The trips are the loop's own: where they are too many, it is what counts as endless.
+                self.span = span;
                 if let Some(condition) = break_if {
                     let condition = self.reg(condition)?;
                     self.op(Op::BreakIf { condition });
@@ -267,9 +270,10 @@ impl Lowerer<'_> {
             Statement::SubgroupCollectiveOperation { op, collective_op, argument, result } => {
                 self.collect(op, collective_op, argument, result)?;
             }
-            Statement::CooperativeStore { .. } => return self.unsupported("cooperative matrices"),
+            Statement::CooperativeStore { target, ref data } => self.cooperative_store(target, data)?,
             Statement::ImageStore { .. } | Statement::ImageAtomic { .. } => return self.unsupported("textures"),
-            Statement::MemoryBarrier(_) => return self.unsupported("a barrier of memory alone"),
+            // An invocation's accesses are in order anyway, and where nobody waits, nobody's are ordered after another's.
+            Statement::MemoryBarrier(_) => {}
             Statement::Kill => return self.unsupported("discard"),
             Statement::RayQuery { .. } | Statement::RayPipelineFunction(_) => return self.unsupported("ray queries"),
         }
@@ -422,6 +426,7 @@ impl Lowerer<'_> {
                 AtomicOp::AddF
             }
             (AtomicFunction::Exchange { compare: None }, _) => AtomicOp::Exchange,
+            // naga validates no other.
             (_, ScalarKind::Float) => return self.unsupported(format!("atomic {fun:?} of f32")),
             (AtomicFunction::Add, _) => AtomicOp::Add,
             (AtomicFunction::Subtract, _) => AtomicOp::Sub,

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use naga::proc::IndexableLength;
 use naga::{Handle, Module, Scalar, ScalarKind, Type, TypeInner};
 
+use crate::emulator::code::LEAST_LANES;
+
 /// A type, as far as storage goes.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -33,6 +35,8 @@ pub(super) enum ShapeKind {
         stride: u32,
     },
     Struct(Vec<Member>),
+    /// A cooperative matrix, which no memory holds.
+    Cooperative,
 }
 
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Shape {
     fn scalar(scalar: Scalar, atomic: bool) -> Result<Rc<Shape>, String> {
         let size = match (scalar.kind, scalar.width) {
             (ScalarKind::Bool, _) => 4,
-            (ScalarKind::Float, width @ (2 | 4)) | (ScalarKind::Sint | ScalarKind::Uint, width @ 4) => u32::from(width),
+            (ScalarKind::Float | ScalarKind::Sint | ScalarKind::Uint, width @ (2 | 4)) => u32::from(width),
             (kind, width) => return Err(format!("{kind:?} of {width} bytes")),
         };
         let has_bool = scalar.kind == ScalarKind::Bool;
@@ -112,7 +116,12 @@ impl Shape {
                 let placed = members.iter().map(|member| Ok((shapes.of(member.ty)?, member.offset)));
                 Shape::structure(placed.collect::<Result<_, String>>()?, span)
             }
-            TypeInner::CooperativeMatrix { .. } => Err("cooperative matrices".into()),
+            TypeInner::CooperativeMatrix { columns, rows, scalar, .. } => {
+                let elements = columns as u32 * rows as u32;
+                let size = elements * u32::from(scalar.width);
+                let words = elements / LEAST_LANES;
+                Ok(Rc::new(Shape { kind: ShapeKind::Cooperative, words, size, align: size, has_bool: false }))
+            }
             TypeInner::BindingArray { .. } => Err("arrays of bindings".into()),
             TypeInner::Image { .. } | TypeInner::Sampler { .. } => Err("textures and samplers".into()),
             TypeInner::Pointer { .. } | TypeInner::ValuePointer { .. } => Err("pointers as values".into()),
@@ -136,6 +145,17 @@ impl Shape {
             ShapeKind::Struct(members) => {
                 members.iter().for_each(|member| member.shape.collect_leaves(at + member.bytes, leaves));
             }
+            ShapeKind::Cooperative => {}
+        }
+    }
+
+    /// Whether a value has a cooperative matrix in it.
+    pub fn is_cooperative(&self) -> bool {
+        match &self.kind {
+            ShapeKind::Scalar { .. } => false,
+            ShapeKind::Sequence { element, .. } => element.is_cooperative(),
+            ShapeKind::Struct(members) => members.iter().any(|member| member.shape.is_cooperative()),
+            ShapeKind::Cooperative => true,
         }
     }
 

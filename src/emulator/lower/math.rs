@@ -131,7 +131,8 @@ impl Lowerer<'_> {
                 [a, b] => self.of_two(fun, scalar, a, b),
                 [a, b, c] => self.of_three(fun, scalar, [a, b, c]),
                 [a, b, offset, count] if fun == MathFunction::InsertBits => {
-                    Some(self.insert_bits([a, b], offset, count))
+                    let value = self.insert_bits(scalar, [a, b], offset, count);
+                    Some(self.rounded(scalar, value))
                 }
                 _ => None,
             };
@@ -194,8 +195,28 @@ impl Lowerer<'_> {
             }
             _ => return None,
         };
+        let a = if scalar.width == 2 { self.bits_of_half(op, a) } else { a };
         let value = self.unary(op, a);
         Some(self.rounded(scalar, value))
+    }
+
+    /// What a function of the bits of 32 has to be given for those of an i16 or u16.
+    fn bits_of_half(&mut self, op: UnaryOp, a: Reg) -> Reg {
+        use UnaryOp::{CountLeadingZeros, CountOneBits, CountTrailingZeros, ReverseBits};
+        // A bit beyond the 16 that is reached if they are all 0.
+        let end = match op {
+            CountTrailingZeros => return self.with(BinaryOp::Or, a, 1 << 16),
+            CountLeadingZeros => 1 << 15,
+            CountOneBits | ReverseBits => 0,
+            _ => return a,
+        };
+        let high = self.with(BinaryOp::Shl, a, 16);
+        self.with(BinaryOp::Or, high, end)
+    }
+
+    fn with(&mut self, op: BinaryOp, a: Reg, b: u32) -> Reg {
+        let b = self.constant(b);
+        self.binary(op, a, b)
     }
 
     fn of_two(&mut self, fun: MathFunction, scalar: Scalar, a: Reg, b: Reg) -> Option<Reg> {
@@ -246,8 +267,12 @@ impl Lowerer<'_> {
                 let square = self.float2(scalar, BinaryOp::MulF, t, t);
                 self.float2(scalar, BinaryOp::MulF, square, rest)
             }
-            (M::ExtractBits, Sint) => self.ternary(TernaryOp::ExtractBitsI, a, b, c),
-            (M::ExtractBits, Uint) => self.ternary(TernaryOp::ExtractBitsU, a, b, c),
+            (M::ExtractBits, kind @ (Sint | Uint)) => {
+                // The operation itself cuts a field to 32 bits.
+                let (offset, count) = if scalar.width == 2 { self.bit_field(scalar, b, c) } else { (b, c) };
+                let op = if kind == Sint { TernaryOp::ExtractBitsI } else { TernaryOp::ExtractBitsU };
+                self.ternary(op, a, offset, count)
+            }
             _ => return None,
         })
     }
@@ -347,13 +372,18 @@ impl Lowerer<'_> {
         })
     }
 
-    /// The low bits of the second go to an offset of the first.
-    fn insert_bits(&mut self, [a, b]: [Reg; 2], offset: Reg, count: Reg) -> Reg {
-        let (width, ones, zero, last) =
-            (self.constant(32), self.constant(u32::MAX), self.constant(0), self.constant(31));
+    /// Offset and count of a bit field, cut to the bits that there are.
+    fn bit_field(&mut self, scalar: Scalar, offset: Reg, count: Reg) -> (Reg, Reg) {
+        let width = self.constant(8 * u32::from(scalar.width));
         let offset = self.binary(BinaryOp::MinU, offset, width);
         let room = self.binary(BinaryOp::SubI, width, offset);
-        let count = self.binary(BinaryOp::MinU, count, room);
+        (offset, self.binary(BinaryOp::MinU, count, room))
+    }
+
+    /// The low bits of the second go to an offset of the first.
+    fn insert_bits(&mut self, scalar: Scalar, [a, b]: [Reg; 2], offset: Reg, count: Reg) -> Reg {
+        let (ones, zero, last) = (self.constant(u32::MAX), self.constant(0), self.constant(31));
+        let (offset, count) = self.bit_field(scalar, offset, count);
         let low = self.ternary(TernaryOp::ExtractBitsU, ones, zero, count);
         // An offset of 32 leaves no bits: any shift will do.
         let offset = self.binary(BinaryOp::And, offset, last);

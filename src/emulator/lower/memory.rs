@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use naga::ScalarKind;
+use naga::{Scalar, ScalarKind};
 
 use super::layout::{Shape, ShapeKind};
 use super::{Lowerer, Purpose, Regs, Result};
@@ -13,6 +13,25 @@ use crate::emulator::code::{BinaryOp, Length, Memory, Op, Place, Reg, UnaryOp, W
 pub(super) struct Pointer {
     pub root: Root,
     pub shape: Rc<Shape>,
+    /// The end of the array in memory that it points to an element of.
+    pub end: Option<Place>,
+}
+
+impl Pointer {
+    pub fn new(root: Root, shape: Rc<Shape>) -> Self {
+        Pointer { root, shape, end: None }
+    }
+
+    /// The end of the array in memory that it points to; of a runtime array beyond any memory.
+    fn array_end(&self) -> Option<Place> {
+        match (&self.root, &self.shape.kind) {
+            (&Root::Memory(place), &ShapeKind::Sequence { count, stride, .. }) => {
+                let bytes = count.map_or(u32::MAX, |count| count.saturating_mul(stride));
+                Some(Place { base: place.base.saturating_add(bytes), ..place })
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,11 +54,13 @@ pub(super) struct Index {
 
 impl Lowerer<'_> {
     /// A pointer to a member, or to the element at a constant index.
-    pub(super) fn part(&self, pointer: &Pointer, index: u32) -> Result<Pointer> {
+    pub(super) fn part(&mut self, pointer: &Pointer, index: u32) -> Result<Pointer> {
         let (bytes, words, shape) = match &pointer.shape.kind {
             ShapeKind::Sequence { element, stride, count } => {
                 if count.is_some_and(|count| index >= count) {
-                    return self.unsupported(format!("constant index {index} beyond the end"));
+                    // The length is an override's, which naga does not hold the index against: left to the machine.
+                    let index = self.constant(index);
+                    return self.element(pointer, index);
                 }
                 // Only the last element of a binding may overflow, which is beyond any buffer.
                 (stride.checked_mul(index), element.words.checked_mul(index), element)
@@ -48,7 +69,7 @@ impl Lowerer<'_> {
                 Some(member) => (Some(member.bytes), Some(member.words), &member.shape),
                 None => return self.unsupported("a member that the struct lacks"),
             },
-            ShapeKind::Scalar { .. } => return self.unsupported("a part of a scalar"),
+            ShapeKind::Scalar { .. } | ShapeKind::Cooperative => return self.unsupported("a part of a scalar"),
         };
         let shape = shape.clone();
         let root = match pointer.root {
@@ -58,7 +79,7 @@ impl Lowerer<'_> {
             }
         };
         match root {
-            Some(root) => Ok(Pointer { root, shape }),
+            Some(root) => Ok(Pointer { root, shape, end: pointer.array_end() }),
             None => self.unsupported("an address beyond 4 GiB"),
         }
     }
@@ -105,7 +126,7 @@ impl Lowerer<'_> {
             }
             (Root::Registers { .. }, None) => return self.unsupported("an array without a length in registers"),
         };
-        Ok(Pointer { root, shape: element.clone() })
+        Ok(Pointer { root, shape: element.clone(), end: pointer.array_end() })
     }
 
     fn scaled(&mut self, index: Reg, by: u32) -> Reg {
@@ -149,12 +170,13 @@ impl Lowerer<'_> {
         }
     }
 
-    fn load_scalar(&mut self, place: Place, at: u32, scalar: naga::Scalar) -> Reg {
+    fn load_scalar(&mut self, place: Place, at: u32, scalar: Scalar) -> Reg {
         let to = self.temporary();
-        let width = if scalar.width == 2 { Width::Half } else { Width::Word };
+        let width = width(scalar);
         self.op(Op::Load { to, place: Place { base: place.base + at, ..place }, width });
         match scalar.kind {
             ScalarKind::Float if scalar.width == 2 => self.unary(UnaryOp::F16BitsToF, to),
+            ScalarKind::Sint => self.rounded(scalar, to),
             // Memory that nothing wrote may hold any word.
             ScalarKind::Bool => self.unary(UnaryOp::ToBool, to),
             _ => to,
@@ -175,9 +197,11 @@ impl Lowerer<'_> {
             Root::Memory(place) if pointer.shape.is_atomic() => self.op(Op::AtomicStore { place, from: values[0] }),
             Root::Memory(place) => {
                 for ((at, scalar), &value) in pointer.shape.leaves().into_iter().zip(values.iter()) {
-                    let half = scalar.kind == ScalarKind::Float && scalar.width == 2;
-                    let from = if half { self.unary(UnaryOp::FToF16Bits, value) } else { value };
-                    let width = if half { Width::Half } else { Width::Word };
+                    let from = match scalar {
+                        Scalar::F16 => self.unary(UnaryOp::FToF16Bits, value),
+                        _ => value,
+                    };
+                    let width = width(scalar);
                     self.op(Op::Store { place: Place { base: place.base + at, ..place }, width, from });
                 }
             }
@@ -235,4 +259,9 @@ impl Lowerer<'_> {
         }
         base
     }
+}
+
+/// The width of a scalar in memory.
+fn width(scalar: Scalar) -> Width {
+    if scalar.width == 2 { Width::Half } else { Width::Word }
 }

@@ -4,7 +4,7 @@
 //! and does not write it. Variables, constants and runs keep a register of their own.
 
 use super::Purpose;
-use crate::emulator::code::{BinaryOp, Code, Gather, Op, Place, Reg, Target};
+use crate::emulator::code::{BinaryOp, Code, Gather, Matrix, Op, Place, Reg, Target, Tile};
 
 /// Removes operations without effect whose result nothing reads, and numbers the registers anew.
 pub(super) fn allocate(code: &mut Code, purposes: &[Purpose]) {
@@ -129,6 +129,14 @@ fn visit(op: &mut Op, f: &mut impl FnMut(&mut Reg, bool)) {
             f(index, false);
         }
     };
+    let matrix = |matrix: &mut Matrix, written: bool, f: &mut dyn FnMut(&mut Reg, bool)| {
+        matrix.registers.iter_mut().for_each(|register| f(register, written));
+    };
+    let in_tile = |tile: &mut Tile, f: &mut dyn FnMut(&mut Reg, bool)| {
+        in_place(&mut tile.place, f);
+        in_place(&mut tile.end, f);
+        f(&mut tile.stride, false);
+    };
     match op {
         Op::Copy { to, from } | Op::Assign { to, from } => {
             f(from, false);
@@ -187,7 +195,7 @@ fn visit(op: &mut Op, f: &mut impl FnMut(&mut Reg, bool)) {
             f(exchanged, true);
         }
         Op::If { condition, .. } | Op::BreakIf { condition } => f(condition, false),
-        Op::ExpectUniform { value } => f(value, false),
+        Op::ExpectUniform { value } | Op::ExpectSame { value } => f(value, false),
         Op::Ballot { to, predicate } => {
             if let Some(predicate) = predicate {
                 f(predicate, false);
@@ -210,6 +218,22 @@ fn visit(op: &mut Op, f: &mut impl FnMut(&mut Reg, bool)) {
             }
             f(from, false);
             f(to, true);
+        }
+        Op::CooperativeLoad { to, tile } => {
+            in_tile(tile, f);
+            matrix(to, true, f);
+        }
+        Op::CooperativeStore { tile, from } => {
+            in_tile(tile, f);
+            matrix(from, false, f);
+        }
+        Op::CooperativeMultiplyAdd { to, operands, .. } => {
+            operands.iter_mut().for_each(|operand| matrix(operand, false, f));
+            matrix(to, true, f);
+        }
+        Op::CooperativeBinary { to, operands, .. } => {
+            operands.iter_mut().for_each(|operand| matrix(operand, false, f));
+            matrix(to, true, f);
         }
         Op::Else { .. }
         | Op::EndIf

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::{Unsupported, lower};
-use crate::emulator::code::{BufferBinding, Code, Op, Place, Target};
+use crate::emulator::code::{BufferBinding, Code, Local, Op, Place, Target};
 use crate::emulator::machine::{self, Launch, Window};
 use crate::emulator::{EmulatorOptions, FindingKind};
 use crate::{DType, DeviceProfile, Layout, wgpu};
@@ -143,6 +143,32 @@ fn control_flow_nests() {
         // 1 + 3 + 4 trips, and a hundred, a thousand, ten thousand.
         &[11108],
     );
+}
+
+/// A finding about a loop's trips is told at the loop, not at the last of its statements.
+#[test]
+fn trips_stand_where_their_loop_does() {
+    let text = kernel(
+        "",
+        "var i = seed; // loops:
+        while i < 3u {
+            i += 1u;
+        }
+        for (var j = seed; j < 3u; j++) {
+            loop {
+                i += j;
+                continuing {
+                    j += 1u;
+                    break if j > 2u;
+                }
+            }
+        }",
+    );
+    let code = lowered(&text).unwrap();
+    let start = text.lines().position(|line| line.contains("loops:")).unwrap() as u32 + 1;
+    let ends = code.ops.iter().zip(&code.spans).filter(|(op, _)| matches!(op, Op::EndLoop { .. }));
+    let lines: Vec<u32> = ends.map(|(_, span)| span.location(&text).line_number - start).collect();
+    assert_eq!(lines, [1, 5, 4]);
 }
 
 #[test]
@@ -416,21 +442,163 @@ fn bits_are_packed_and_converted() {
     );
 }
 
+/// All that naga has of them: no minimum, no maximum, no comparison, no workgroup memory.
+#[test]
+fn floats_are_added_and_exchanged_atomically() {
+    writes_floats(
+        "@group(0) @binding(2) var<storage, read_write> sum: array<atomic<f32>, 2>;",
+        "atomicStore(&sum[1], 1.5 + f32(seed)); let old = atomicAdd(&sum[1], 2.0); let more = atomicSub(&sum[seed + 1u], 0.25);
+        let last = atomicExchange(&sum[1], 9.0); let now = atomicLoad(&sum[1]);
+        out[0] = bitcast<u32>(old); out[1] = bitcast<u32>(more); out[2] = bitcast<u32>(last); out[3] = bitcast<u32>(now);",
+        &[1.5, 3.5, 3.25, 9.0],
+    );
+    let refused = |operation: &str| {
+        let sum = "@group(0) @binding(2) var<storage, read_write> sum: atomic<f32>;";
+        let module = naga::front::wgsl::parse_str(&kernel(sum, operation)).unwrap();
+        Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).is_err()
+    };
+    assert!(!refused("atomicAdd(&sum, 1.0);"));
+    assert!(refused("atomicMax(&sum, 1.0);") && refused("let x = atomicCompareExchangeWeak(&sum, 1.0, 2.0);"));
+}
+
+/// The bits of `a` from a shift on, 9 at most, and the mask of where they were.
+fn field(a: u16, shift: u32) -> (u32, u32, u32) {
+    let count = 9.min(16 - shift.min(16));
+    let mask = (1 << count) - 1;
+    (count, u32::from(a).wrapping_shr(shift) & mask, mask.wrapping_shl(shift))
+}
+
+/// Every function and operator on i16 and u16, against Rust's.
+#[test]
+fn whole_numbers_of_16_bits_wrap() {
+    let values = [0, 1, 7, 300, 0x7fff, 0x8000, 0xfff9, 0xffff];
+    for (signed, (a, b)) in [false, true].into_iter().flat_map(|s| values.map(|a| values.map(|b| (s, (a, b)))).concat())
+    {
+        let wide = |bits: u16| if signed { i32::from(bits as i16) } else { i32::from(bits) };
+        let (x, y, shift) = (wide(a), wide(b), u32::from(b) % 32);
+        let (count, bits, mask) = field(a, shift);
+        let extracted = match (count, signed) {
+            (0, _) => 0,
+            (_, true) => (bits << (32 - count)) as i32 >> (32 - count),
+            (_, false) => bits as i32,
+        };
+        let tripled = x as f32 * 3.0;
+        let is_nan = half::f16::from_bits(a).is_nan();
+        let mut cases = vec![
+            ("a + b", x + y),
+            ("a - b", x - y),
+            ("a * b", x.wrapping_mul(y)),
+            ("a / b", if y == 0 { x } else { x / y }),
+            ("a % b", if y == 0 { 0 } else { x % y }),
+            ("a & b", x & y),
+            ("a | b", x | y),
+            ("a ^ b", x ^ y),
+            ("~a", !x),
+            ("a << shift", x << (shift % 16)),
+            ("a >> shift", x >> (shift % 16)),
+            ("min(a, b)", x.min(y)),
+            ("max(a, b)", x.max(y)),
+            ("clamp(a, b, b)", y),
+            ("abs(a)", x.abs()),
+            ("select(a, b, a < b)", if x < y { y } else { x }),
+            ("T(a <= b)", i32::from(x <= y)),
+            ("T(a == b)", i32::from(x == y)),
+            ("countOneBits(a)", a.count_ones() as i32),
+            ("countLeadingZeros(a)", a.leading_zeros() as i32),
+            ("countTrailingZeros(a)", a.trailing_zeros() as i32),
+            ("firstTrailingBit(a)", if a == 0 { -1 } else { a.trailing_zeros() as i32 }),
+            ("firstLeadingBit(a)", 15 - (if x < 0 { !a } else { a }).leading_zeros() as i32),
+            ("reverseBits(a)", i32::from(a.reverse_bits())),
+            ("extractBits(a, shift, 9u)", extracted),
+            ("insertBits(a, b, shift, 9u)", (u32::from(a) & !mask | u32::from(b).wrapping_shl(shift) & mask) as i32),
+            ("dot(vec2(a, b), vec2(b, a))", x.wrapping_mul(y).wrapping_mul(2)),
+            ("vec2(a, b).y", y),
+            ("T(f32(a))", x),
+            ("T(i32(a))", x),
+            ("T(u32(a))", x),
+            ("T(f32(a) * 3.0)", if signed { i32::from(tripled as i16) } else { i32::from(tripled as u16) }),
+            ("T(O(a))", x),
+            ("bitcast<T>(bitcast<O>(a))", x),
+            ("bitcast<T>(bitcast<f16>(a))", if is_nan { 0x7e00 | x & 0x8000 } else { x }),
+        ];
+        if signed {
+            cases.extend([("-a", -x), ("sign(a)", x.signum())]);
+        }
+        let stores = |(index, (text, _)): (usize, &(&str, i32))| format!("out[{index}] = u32({text});");
+        let stores: String = cases.iter().enumerate().map(stores).collect();
+        let types = if signed { "alias T = i16; alias O = u16;" } else { "alias T = u16; alias O = i16;" };
+        let body = format!("let a = T(seed + {a}u); let b = T(seed + {b}u); let shift = seed + {shift}u; {stores}");
+        let out = run(&format!("enable wgpu_int16;\n{}", kernel(types, &body)));
+        for ((text, expected), found) in cases.into_iter().zip(out) {
+            assert_eq!(found, wide(expected as u16) as u32, "{text} of {a:#x} and {b:#x}, {types}");
+        }
+    }
+}
+
+#[test]
+fn values_of_16_bits_lie_in_memory_and_cross_lanes() {
+    let text = "enable f16; enable wgpu_int16;
+        struct Mixed { a: i16, b: u16, c: vec2<i16>, d: f16 }
+        @group(0) @binding(0) var<storage, read_write> out: array<i16>;
+        @group(0) @binding(1) var<storage, read> data: Mixed;
+        var<workgroup> shared_words: array<vec2<u16>, 2>;
+        @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {
+            let whole = data;
+            shared_words[i / 2u][i % 2u] = data.b + u16(i);
+            let sum = subgroupAdd(i16(20000));
+            let bits = bitcast<vec2<i16>>(vec2(data.d, -2.0h));
+            workgroupBarrier();
+            if i == 0u {
+                out[0] = whole.c.y; out[1] = data.a; out[2] = sum; out[3] = i16(shared_words[1].y);
+                out[4] = bits.x; out[5] = bits.y; out[6] = i16(bitcast<f16>(bits.y)); out[7] = i16(-40000.0);
+            }
+        }";
+    let words: Vec<u32> = run(text)[..4].to_vec();
+    let halves: Vec<u16> = words.iter().flat_map(|&word| [word as u16, (word >> 16) as u16]).collect();
+    // The data are 0, 1, 2 in words: the halves 0, 0, 1, 0, 2.
+    assert_eq!(halves, [0, 0, 80000u32 as u16, 3, 2, 0xc000, -2i16 as u16, i16::MIN as u16]);
+}
+
+#[test]
+fn a_barrier_of_memory_alone_holds_nobody_up() {
+    let (mut module, _) = parsed(&kernel("", "out[0] = 1u + seed; storageBarrier(); out[1] = out[0];"));
+    for statement in module.entry_points[0].function.body.iter_mut() {
+        if let naga::Statement::ControlBarrier(flags) = *statement {
+            *statement = naga::Statement::MemoryBarrier(flags);
+        }
+    }
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();
+    let code = lower(&module, &info, "main", &HashMap::new()).unwrap();
+    assert!(!code.ops.iter().any(|op| matches!(op, Op::Barrier { .. })));
+    assert_eq!(run_code(&code).0[..2], [1, 1]);
+}
+
+#[test]
+fn an_index_beyond_an_overridden_length_is_bounded() {
+    let text =
+        kernel("override N = 4u; var<workgroup> tile: array<u32, N>;", "tile[3] = 5u; out[0] = tile[7] + tile[3];");
+    let (out, beyond) = run_code(&lowered(&text).unwrap());
+    assert_eq!((out[0], beyond), (10, 1));
+}
+
 #[test]
 fn overrides_are_resolved() {
     let text = "override SIDE: u32 = 4u; @id(7) override more = 2u; override half = SIDE / 2u;
         var<workgroup> tile: array<u32, SIDE * more>;
+        var<workgroup> last: u32;
         @group(0) @binding(0) var<storage, read_write> out: array<u32>;
         @compute @workgroup_size(SIDE, half) fn main(@builtin(local_invocation_index) i: u32) {
-            tile[i] = SIDE; out[0] = half * 100u + tile[i] * 10u + more;
+            tile[i] = SIDE; last = more; out[0] = half * 100u + tile[i] * 10u + more;
         }";
     let (module, info) = parsed(text);
     let code = lower(&module, &info, "main", &HashMap::from([("SIDE".into(), 8.0), ("7".into(), 3.0)])).unwrap();
     check(&code);
-    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([8, 4, 1], 96));
+    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([8, 4, 1], 112));
+    let local = |name: &str, bytes| Local { name: name.into(), bytes };
+    assert_eq!(code.locals, [local("tile", 0..96), local("last", 96..100)]);
     assert_eq!(run_code(&code).0[0], 483);
     let code = lower(&module, &info, "main", &HashMap::new()).unwrap();
-    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([4, 2, 1], 32));
+    assert_eq!((code.workgroup_size, code.workgroup_bytes), ([4, 2, 1], 48));
     for (name, what) in [("none", "'none' not found"), ("SIDE", "finite")] {
         let error = lower(&module, &info, "main", &HashMap::from([(name.into(), f64::NAN)])).unwrap_err();
         assert!(error.what.contains(what), "{error:?}");
@@ -443,12 +611,57 @@ fn what_is_not_supported_is_named() {
     for (declarations, body, what) in [
         ("", "var x = 1.0lf; x += 1.0lf;", "Float of 8 bytes"),
         ("@group(1) @binding(0) var t: texture_2d<f32>;", "out[0] = textureDimensions(t).x;", "textures"),
+        ("", "let x = f64(seed) + 1.0lf;", "Float of 8 bytes"),
+        ("", "let x = i64(seed);", "Sint of 8 bytes"),
+        ("", "var x = 7li;", "Sint of 8 bytes"),
+        ("", "let x = 7lu + u64(seed);", "Uint of 8 bytes"),
+        ("", "let x = bitcast<i64>(7lu);", "literal U64(7)"),
         ("var<workgroup> a: atomic<u64>;", "atomicAdd(&a, 1lu);", "Uint of 8 bytes"),
+        ("@group(1) @binding(0) var<storage> a: array<vec2<u64>>;", "let x = a[seed];", "Uint of 8 bytes"),
+        (
+            "@group(1) @binding(0) var t: texture_storage_2d<r32uint, write>;",
+            "textureStore(t, vec2u(), vec4u());",
+            "textures",
+        ),
+        (
+            "struct Part { x: u32 } @group(1) @binding(0) var<storage> parts: binding_array<Part, 3>;",
+            "let x = parts[seed].x;",
+            "arrays of bindings",
+        ),
+        (
+            "@group(1) @binding(0) var a: acceleration_structure;",
+            "var q: ray_query; rayQueryInitialize(&q, a, RayDesc(0u, 255u, 0.1, 9.0, vec3f(), vec3f(1.0)));",
+            "ray queries",
+        ),
+        ("var<workgroup> m: array<M, 2>;", "let m = m[0];", "a cooperative matrix as a variable in memory"),
+        ("", "var a: array<f32, 64>; let m = coopLoad<M>(&a[0]);", "outside of storage and workgroup memory"),
+        (
+            "struct U { m: mat4x4f } @group(1) @binding(0) var<uniform> u: U;",
+            "let m = coopLoad<M>(&u.m[0]);",
+            "outside of storage",
+        ),
+        ("var<workgroup> w: array<vec3f, 64>;", "let m = coopLoad<M>(&w[0]);", "no scalars nor vectors of 2 or 4"),
+        ("var<workgroup> w: array<mat2x2f, 64>;", "let m = coopLoad<M>(&w[0]);", "no scalars nor vectors of 2 or 4"),
+        ("var<workgroup> w: array<f32, 64>;", "let m = coopLoad<M>(&w[0], 8.0);", "a stride that is no whole number"),
+        (
+            "",
+            "let m = coopMultiplyAdd(coop_mat8x8<f32, A>(), coop_mat16x16<f32, B>(), M());",
+            "8 x 8 of f32 times 16 x 16 of f32 plus 8 x 8 of f32",
+        ),
+        (
+            "",
+            "let m = coopMultiplyAdd(coop_mat8x8<f16, A>(), coop_mat8x8<f32, B>(), M());",
+            "8 x 8 of f16 times 8 x 8 of f32 plus 8 x 8 of f32",
+        ),
     ] {
-        let text = kernel(declarations, body);
+        let text = kernel(&format!("alias M = coop_mat8x8<f32, C>;\n{declarations}"), &format!("\n{body}"));
+        let text = format!("enable wgpu_cooperative_matrix; enable wgpu_ray_query; enable wgpu_binding_array;\n{text}");
         let error = lowered(&text).unwrap_err();
         assert!(error.what.contains(what), "{error:?}");
-        assert!(error.span.is_defined(), "{error:?}");
+        // The line of the declaration or of the body.
+        let line = error.span.location(&text).line_number as usize;
+        let line = text.lines().nth(line - 1).unwrap().trim();
+        assert!(line.contains(declarations) && !declarations.is_empty() || line.contains(body), "{error:?}: {line}");
     }
 }
 

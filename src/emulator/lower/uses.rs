@@ -104,6 +104,8 @@ fn operands(expression: &Expression, mut f: impl FnMut(Handle<Expression>)) {
         Expression::Math { arg, arg1, arg2, arg3, .. } => {
             [Some(arg), arg1, arg2, arg3].into_iter().flatten().for_each(f);
         }
+        Expression::CooperativeLoad { ref data, .. } => [data.pointer, data.stride].into_iter().for_each(f),
+        Expression::CooperativeMultiplyAdd { a, b, c } => [a, b, c].into_iter().for_each(f),
         // The others have no operands, or are not supported.
         _ => {}
     }
@@ -209,6 +211,9 @@ impl Walk<'_> {
             Statement::SubgroupCollectiveOperation { argument, result, .. } => {
                 self.touch(argument);
                 self.define(Some(result));
+            }
+            Statement::CooperativeStore { target, ref data } => {
+                [target, data.pointer, data.stride].into_iter().for_each(|used| self.touch(used));
             }
             // The others use no values, or are not supported.
             _ => {}

@@ -43,7 +43,7 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn inner(&self, handle: Handle<Expression>) -> &'a TypeInner {
+    pub(super) fn inner(&self, handle: Handle<Expression>) -> &'a TypeInner {
         self.body.info[handle].ty.inner_with(&self.module.types)
     }
 
@@ -130,9 +130,8 @@ impl<'a> Lowerer<'a> {
                 self.op(Op::ArrayLength { to, buffer, offset, stride });
                 [to].into()
             }
-            Expression::CooperativeLoad { .. } | Expression::CooperativeMultiplyAdd { .. } => {
-                return self.unsupported("cooperative matrices");
-            }
+            Expression::CooperativeLoad { ref data, .. } => self.cooperative_load(handle, data)?,
+            Expression::CooperativeMultiplyAdd { a, b, c } => self.cooperative_multiply_add([a, b, c])?,
             Expression::ImageSample { .. } | Expression::ImageLoad { .. } | Expression::ImageQuery { .. } => {
                 return self.unsupported("textures");
             }
@@ -163,7 +162,7 @@ impl<'a> Lowerer<'a> {
                 {
                     return Ok(Value::Regs(self.part_of(&regs, base, index)?));
                 }
-                let run = Pointer { root: Root::Registers { base: self.contiguous(&regs), index: None }, shape };
+                let run = Pointer::new(Root::Registers { base: self.contiguous(&regs), index: None }, shape);
                 let element = self.element(&run, index)?;
                 Ok(Value::Regs(self.load(&element, false)))
             }
@@ -179,7 +178,7 @@ impl<'a> Lowerer<'a> {
                 Some(member) => member.words..member.words + member.shape.words,
                 None => return self.unsupported("a member that the struct lacks"),
             },
-            ShapeKind::Scalar { .. } => return self.unsupported("a part of a scalar"),
+            ShapeKind::Scalar { .. } | ShapeKind::Cooperative => return self.unsupported("a part of a scalar"),
         };
         match regs.get(range.start as usize..range.end as usize) {
             Some(regs) => Ok(regs.into()),
@@ -194,11 +193,20 @@ impl<'a> Lowerer<'a> {
             (UnaryOperator::LogicalNot, _) => UnaryOp::NotBool,
             (UnaryOperator::BitwiseNot, _) => UnaryOp::NotI,
         };
-        Ok(self.regs(expr)?.iter().map(|&a| self.unary(op, a)).collect())
+        let (scalar, regs) = (self.scalar(expr)?, self.regs(expr)?);
+        let negate = |&a: &Reg| {
+            let value = self.unary(op, a);
+            // The negative of an f16 is one.
+            if op == UnaryOp::NegF { value } else { self.rounded(scalar, value) }
+        };
+        Ok(regs.iter().map(negate).collect())
     }
 
     fn operator(&mut self, op: BinaryOperator, left: Handle<Expression>, right: Handle<Expression>) -> Result<Regs> {
         let scalar = self.scalar(left)?;
+        if [left, right].into_iter().any(|side| matches!(self.inner(side), TypeInner::CooperativeMatrix { .. })) {
+            return self.cooperative_operator(op, left, right);
+        }
         let (a, b) = (self.regs(left)?, self.regs(right)?);
         if op == BinaryOperator::Multiply {
             match (self.inner(left), self.inner(right)) {
@@ -219,15 +227,19 @@ impl<'a> Lowerer<'a> {
                 _ => {}
             }
         }
-        let (op, swapped) = match self.operation(op, scalar) {
-            Some(operation) => operation,
-            None => return self.unsupported(format!("{op:?} of {:?}", scalar.kind)),
-        };
+        let (op, swapped) = self.operation(op, scalar)?;
         let compute = |index| {
-            let (a, b) = (component(&a, index), component(&b, index));
+            let (a, mut b) = (component(&a, index), component(&b, index));
+            if scalar.width == 2 && matches!(op, BinaryOp::Shl | BinaryOp::ShrI | BinaryOp::ShrU) {
+                let most = self.constant(15);
+                b = self.binary(BinaryOp::And, b, most);
+            }
             let result = if swapped { self.binary(op, b, a) } else { self.binary(op, a, b) };
             match op {
                 BinaryOp::AddF | BinaryOp::SubF | BinaryOp::MulF | BinaryOp::DivF | BinaryOp::RemF => {
+                    self.rounded(scalar, result)
+                }
+                BinaryOp::AddI | BinaryOp::SubI | BinaryOp::MulI | BinaryOp::DivI | BinaryOp::Shl => {
                     self.rounded(scalar, result)
                 }
                 _ => result,
@@ -237,7 +249,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The operation of an operator, and whether it takes its operands the other way round.
-    fn operation(&self, op: BinaryOperator, scalar: Scalar) -> Option<(BinaryOp, bool)> {
+    pub(super) fn operation(&self, op: BinaryOperator, scalar: Scalar) -> Result<(BinaryOp, bool)> {
         use BinaryOperator as B;
         use ScalarKind::{Bool, Float, Sint, Uint};
         let swapped = matches!(op, B::Greater | B::GreaterEqual);
@@ -270,9 +282,9 @@ impl<'a> Lowerer<'a> {
             (B::ShiftLeft, Sint | Uint) => BinaryOp::Shl,
             (B::ShiftRight, Sint) => BinaryOp::ShrI,
             (B::ShiftRight, Uint) => BinaryOp::ShrU,
-            _ => return None,
+            _ => return self.unsupported(format!("{op:?} of {:?}", scalar.kind)),
         };
-        Some((op, swapped))
+        Ok((op, swapped))
     }
 
     fn select(
@@ -310,31 +322,50 @@ impl<'a> Lowerer<'a> {
         let from = self.scalar(expr)?;
         let regs = self.regs(expr)?;
         let Some(width) = convert else {
-            // Bits stay, where registers hold the bits.
-            return match (from.kind, from.width, kind) {
-                (ScalarKind::Float, 2, ScalarKind::Float) => Ok(regs),
-                (ScalarKind::Bool, _, _) | (_, _, ScalarKind::Bool) => self.unsupported("the bits of a bool"),
-                (_, 4, _) => Ok(regs),
-                _ => self.unsupported(format!("the bits of {:?} of {} bytes", from.kind, from.width)),
-            };
+            let to = Scalar { kind, width: from.width };
+            return Ok(regs.iter().map(|&a| self.same_bits(from, to, a)).collect());
         };
-        if !matches!((kind, width), (ScalarKind::Bool, _) | (_, 4) | (ScalarKind::Float, 2)) {
+        if !matches!((kind, width), (ScalarKind::Bool, _) | (_, 2 | 4)) {
             return self.unsupported(format!("{kind:?} of {width} bytes"));
         }
         let to = Scalar { kind, width };
         regs.iter().map(|&a| self.converted(from, to, a)).collect()
     }
 
+    /// The value of another type with the same bits.
+    fn same_bits(&mut self, from: Scalar, to: Scalar, a: Reg) -> Reg {
+        match (from, to) {
+            (from, to) if from == to => a,
+            (Scalar::F16, _) => {
+                let bits = self.unary(UnaryOp::FToF16Bits, a);
+                self.rounded(to, bits)
+            }
+            (_, Scalar::F16) => {
+                let bits = self.rounded(Scalar::U16, a);
+                self.unary(UnaryOp::F16BitsToF, bits)
+            }
+            // Registers hold the bits.
+            _ => self.rounded(to, a),
+        }
+    }
+
     fn converted(&mut self, from: Scalar, to: Scalar, a: Reg) -> Result<Reg> {
         use ScalarKind::{Bool, Float, Sint, Uint};
         Ok(match (from.kind, to.kind) {
             (Float, Float) if from.width > to.width => self.unary(UnaryOp::RoundF16, a),
-            (Float, Float) | (Sint | Uint | Bool, Sint | Uint) | (Bool, Bool) => a,
+            (Float, Float) | (Bool, Bool) => a,
+            (Sint | Uint | Bool, Sint | Uint) => self.rounded(to, a),
             (Float, Sint | Uint) => {
                 let mut a = a;
                 if from.width == 2 {
                     // As wide as the source's finite values are.
                     let (least, most) = (self.float(-65504.0), self.float(65504.0));
+                    a = self.binary(BinaryOp::MaxF, a, least);
+                    a = self.binary(BinaryOp::MinF, a, most);
+                }
+                if to.width == 2 {
+                    let (least, most) = if to.kind == Sint { (-32768.0, 32767.0) } else { (0.0, 65535.0) };
+                    let (least, most) = (self.float(least), self.float(most));
                     a = self.binary(BinaryOp::MaxF, a, least);
                     a = self.binary(BinaryOp::MinF, a, most);
                 }
@@ -354,10 +385,18 @@ impl<'a> Lowerer<'a> {
         })
     }
 
-    /// A value of a type, computed as f32, as that type has it.
+    /// A value computed with 32 bits, as its type has it: f16 is rounded, i16 and u16 wrap.
     pub(super) fn rounded(&mut self, scalar: Scalar, value: Reg) -> Reg {
         match scalar {
-            Scalar { kind: ScalarKind::Float, width: 2 } => self.unary(UnaryOp::RoundF16, value),
+            Scalar::F16 => self.unary(UnaryOp::RoundF16, value),
+            Scalar::I16 => {
+                let (offset, count) = (self.constant(0), self.constant(16));
+                self.ternary(TernaryOp::ExtractBitsI, value, offset, count)
+            }
+            Scalar::U16 => {
+                let mask = self.constant(0xffff);
+                self.binary(BinaryOp::And, value, mask)
+            }
             _ => value,
         }
     }

@@ -2,35 +2,37 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::shadow::Cell;
+use super::shadow::{Cell, Mode};
 use super::workgroup::{MOST_LANES, Machine, Subgroup};
 use crate::emulator::FindingKind;
 use crate::emulator::code::{AtomicOp, BufferBinding, Memory, Place, Reg, Width};
 
 /// The address of a lane that accesses nothing: it is inactive or outside.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
-/// The kind of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mode {
-    write: bool,
-    atomic: bool,
-}
-
-const READ: Mode = Mode { write: false, atomic: false };
-const WRITE: Mode = Mode { write: true, atomic: false };
-const ATOMIC_READ: Mode = Mode { write: false, atomic: true };
-const ATOMIC_WRITE: Mode = Mode { write: true, atomic: true };
+const READ: Mode = Mode { write: false, atomic: false, cooperative: false };
+const WRITE: Mode = Mode { write: true, ..READ };
+const ATOMIC_READ: Mode = Mode { atomic: true, ..READ };
+const ATOMIC_WRITE: Mode = Mode { atomic: true, ..WRITE };
 
 impl<const CHECKED: bool> Machine<'_, CHECKED> {
     pub fn load(&mut self, subgroup: &mut Subgroup, at: usize, to: Reg, (place, width): (&Place, Width)) {
-        self.access(subgroup, at, place, (bytes(width), READ));
+        self.access(subgroup, at, place, (width.bytes(), READ));
         let to = self.row(to);
-        let to = &mut subgroup.registers[to];
-        let half = width == Width::Half;
+        self.read(place.memory, width, &mut subgroup.registers[to]);
+    }
+
+    pub fn store(&mut self, subgroup: &mut Subgroup, at: usize, from: Reg, (place, width): (&Place, Width)) {
+        self.access(subgroup, at, place, (width.bytes(), WRITE));
+        let from = self.row(from);
+        self.write(place.memory, width, &subgroup.registers[from]);
+    }
+
+    /// Reads what is at the addresses, 0 where nothing is.
+    pub fn read(&self, memory: Memory, width: Width, to: &mut [u32]) {
         let addresses = &self.addresses[..to.len()];
         // NONE is beyond any memory, since sizes are below it.
-        match place.memory {
+        match memory {
             Memory::Workgroup => {
                 for (to, &byte) in to.iter_mut().zip(addresses) {
                     *to = self.local.get((byte >> 2) as usize).copied().unwrap_or(0);
@@ -43,18 +45,17 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                 }
             }
         }
-        if half {
+        if width == Width::Half {
             for (to, &byte) in to.iter_mut().zip(addresses) {
                 *to = *to >> (8 * (byte & 2)) & 0xffff;
             }
         }
     }
 
-    pub fn store(&mut self, subgroup: &mut Subgroup, at: usize, from: Reg, (place, width): (&Place, Width)) {
-        self.access(subgroup, at, place, (bytes(width), WRITE));
-        let from = &subgroup.registers[self.row(from)];
+    /// Writes to the addresses, where something is.
+    pub fn write(&mut self, memory: Memory, width: Width, from: &[u32]) {
         let lanes = from.iter().zip(&self.addresses);
-        match (place.memory, width) {
+        match (memory, width) {
             (Memory::Workgroup, Width::Word) => {
                 for (&value, &byte) in lanes {
                     if let Some(word) = self.local.get_mut((byte >> 2) as usize) {
@@ -160,10 +161,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
 
     /// Works out the addresses of an access, checks it and counts it.
     fn access(&mut self, subgroup: &Subgroup, at: usize, place: &Place, (width, mode): (u32, Mode)) {
-        let size = match place.memory {
-            Memory::Workgroup => self.code.workgroup_bytes,
-            Memory::Buffer(buffer) => self.shared.prepared.bytes[buffer as usize],
-        };
+        let size = self.size(place.memory);
         // What may be added to the base.
         let room = size.checked_sub(width).and_then(|room| room.checked_sub(place.base));
         let lanes = self.lanes;
@@ -192,8 +190,21 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         if bytes != 0 {
             self.count(place.memory, bytes);
         }
+        self.check(subgroup, at, place.memory, (width, mode));
+    }
+
+    /// Bytes of a memory object.
+    pub fn size(&self, memory: Memory) -> u32 {
+        match memory {
+            Memory::Workgroup => self.code.workgroup_bytes,
+            Memory::Buffer(buffer) => self.shared.prepared.bytes[buffer as usize],
+        }
+    }
+
+    /// Checks the accesses to the addresses against the shadow.
+    pub fn check(&mut self, subgroup: &Subgroup, at: usize, memory: Memory, (width, mode): (u32, Mode)) {
         if CHECKED {
-            match place.memory {
+            match memory {
                 Memory::Workgroup => self.check_local(subgroup, at, width, mode),
                 Memory::Buffer(buffer) => self.check_buffer(subgroup, at, buffer as usize, width, mode),
             }
@@ -203,22 +214,16 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
     /// Raises a finding for each active lane that is outside.
     #[cold]
     fn outside(&mut self, subgroup: &Subgroup, at: usize, place: &Place, width: u32, size: u32) {
+        let code = self.code;
         for lane in (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0) {
             if self.addresses[lane] == NONE {
                 let index = place.index.map_or(0, |index| subgroup.registers[self.row(index).start + lane]);
                 let byte = u64::from(place.base) + u64::from(index);
-                let name = self.name(place.memory);
-                let detail = || (format!("{width} bytes from byte {byte} on, of {size}"), Some((name, byte)));
+                let address = || code.address(place.memory, place.base, byte);
+                let detail = || (format!("{width} bytes from byte {byte} on, of {size}"), Some(address()));
                 let invocation = (subgroup.number << self.shift) + lane as u32;
                 self.raise(FindingKind::OutOfBounds, at as u32, invocation, detail);
             }
-        }
-    }
-
-    fn name(&self, memory: Memory) -> String {
-        match memory {
-            Memory::Workgroup => "workgroup memory".into(),
-            Memory::Buffer(buffer) => self.code.buffers[buffer as usize].name.clone(),
         }
     }
 
@@ -227,7 +232,8 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         let fences = self.fences(subgroup, true);
         let zeroed = self.shared.launch.options.zero_workgroup_memory;
         let granule = self.shared.prepared.workgroup_granule;
-        let mut now = self.stamp(subgroup, 0, at, mode.atomic);
+        let code = self.code;
+        let mut now = self.stamp(subgroup, at, mode);
         for lane in 0..self.lanes {
             let byte = self.addresses[lane];
             if byte != NONE {
@@ -240,11 +246,11 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                     race = race.or(other);
                 }
                 if let Some(other) = race {
-                    self.race(now, mode.write, other, || ("workgroup memory".into(), u64::from(byte)));
+                    self.race(now, mode.write, other, (Memory::Workgroup, byte));
                 }
-                if unwritten && mode == READ && !zeroed {
+                if unwritten && !mode.write && !mode.atomic && !zeroed {
                     let message = || "workgroup memory is read that nothing in the workgroup wrote".into();
-                    let detail = || (message(), Some(("workgroup memory".into(), u64::from(byte))));
+                    let detail = || (message(), Some(code.address(Memory::Workgroup, byte, byte.into())));
                     self.raise(FindingKind::Uninitialised, at as u32, now.local(), detail);
                 }
             }
@@ -278,7 +284,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         };
         let fences = self.fences(subgroup, false);
         let granule = shared.prepared.storage_granule;
-        let mut now = self.stamp(subgroup, 0, at, mode.atomic);
+        let mut now = self.stamp(subgroup, at, mode);
         for lane in 0..self.lanes {
             let byte = self.addresses[lane];
             let mut race = None;
@@ -290,15 +296,14 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                 race = race.or(arena.cell(address).and_then(check));
             }
             if let Some(other) = race {
-                let name = &self.code.buffers[buffer].name;
-                self.race(now, mode.write, other, || (name.clone(), u64::from(byte)));
+                self.race(now, mode.write, other, (Memory::Buffer(buffer as u32), byte));
             }
             now.who += 1;
         }
     }
 
     /// Counts the transactions of an access of so many bytes for each lane.
-    fn count(&mut self, memory: Memory, bytes: u32) {
+    pub fn count(&mut self, memory: Memory, bytes: u32) {
         match memory {
             Memory::Workgroup => self.count_banks(bytes),
             Memory::Buffer(buffer) => {
@@ -412,13 +417,6 @@ impl BankUse {
         self.counts[bank] += 1;
         self.distinct += 1;
         self.passes = self.passes.max(u64::from(self.counts[bank]));
-    }
-}
-
-fn bytes(width: Width) -> u32 {
-    match width {
-        Width::Half => 2,
-        Width::Word => 4,
     }
 }
 

@@ -87,6 +87,22 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         }
     }
 
+    /// A value of which the subgroup needs one must be the same in its active lanes.
+    pub fn expect_same(&mut self, subgroup: &Subgroup, at: usize, value: Reg) {
+        if !CHECKED {
+            return;
+        }
+        let row = &subgroup.registers[self.row(value)];
+        let mut active = (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0);
+        let Some(first) = active.next() else { return };
+        if let Some(lane) = active.find(|&lane| row[lane] != row[first]) {
+            let (one, other) = (row[first], row[lane]);
+            let invocation = (subgroup.number << self.shift) + lane as u32;
+            let message = || format!("the lanes of a subgroup do one thing together with {one:#x} and with {other:#x}");
+            self.raise(FindingKind::InactiveLane, at as u32, invocation, || (message(), None));
+        }
+    }
+
     /// `workgroupUniformLoad`: the value must be the same in all lanes of all subgroups.
     pub fn expect_uniform(&mut self, subgroup: &Subgroup, at: usize, value: Reg) {
         if !CHECKED || subgroup.active == 0 {

@@ -59,6 +59,9 @@ impl Prepared {
                 Op::Load { place, width: Width::Half, .. } | Op::Store { place, width: Width::Half, .. } => {
                     (place.memory == Memory::Workgroup) == workgroup
                 }
+                Op::CooperativeLoad { tile, .. } | Op::CooperativeStore { tile, .. } => {
+                    tile.width == Width::Half && (tile.place.memory == Memory::Workgroup) == workgroup
+                }
                 _ => false,
             })
         };
@@ -146,13 +149,9 @@ fn vector(code: &Code, start: usize) -> (u32, usize) {
 
 /// The place that a plain access is to, its width in bytes and whether it is a load.
 fn access(op: &Op) -> Option<(&Place, u32, bool)> {
-    let bytes = |width: &Width| match width {
-        Width::Half => 2,
-        Width::Word => 4,
-    };
     match op {
-        Op::Load { place, width, .. } => Some((place, bytes(width), true)),
-        Op::Store { place, width, .. } => Some((place, bytes(width), false)),
+        Op::Load { place, width, .. } => Some((place, width.bytes(), true)),
+        Op::Store { place, width, .. } => Some((place, width.bytes(), false)),
         _ => None,
     }
 }
@@ -162,12 +161,15 @@ fn arenas(launch: &Launch<'_>) -> (Vec<Arena>, Vec<Option<usize>>) {
     let code = launch.code;
     let mut written = vec![false; code.buffers.len()];
     for op in &code.ops {
-        if let Op::Store { place, .. }
-        | Op::AtomicStore { place, .. }
-        | Op::Atomic { place, .. }
-        | Op::CompareExchange { place, .. } = op
-            && let Memory::Buffer(buffer) = place.memory
-        {
+        let memory = match op {
+            Op::Store { place, .. }
+            | Op::AtomicStore { place, .. }
+            | Op::Atomic { place, .. }
+            | Op::CompareExchange { place, .. } => place.memory,
+            Op::CooperativeStore { tile, .. } => tile.place.memory,
+            _ => continue,
+        };
+        if let Memory::Buffer(buffer) = memory {
             written[buffer as usize] = true;
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::MOST_INVOCATIONS;
+
 /// Which parts of an allocation were written: a bit for every two bytes.
 #[derive(Debug)]
 pub(crate) struct Initialised {
@@ -46,8 +48,21 @@ fn mask(byte: u64, width: u32) -> u32 {
     (if width == 2 { 1 } else { 3 }) << (byte / 2 % 32)
 }
 
-/// The bits of [`Stamp::who`] that number the invocation in its workgroup.
-pub(super) const LOCAL_BITS: u32 = 12;
+/// The bit of [`Stamp::who`] of an access of a subgroup to a cooperative matrix: any of its lanes may be the one. Those below
+/// number the invocation in its workgroup.
+const COOPERATIVE: u64 = MOST_INVOCATIONS;
+
+/// The bits of [`Stamp::who`] below the number of the workgroup.
+const LOCAL_BITS: u32 = COOPERATIVE.trailing_zeros() + 1;
+
+/// The kind of an access.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mode {
+    pub write: bool,
+    pub atomic: bool,
+    /// By a subgroup together.
+    pub cooperative: bool,
+}
 
 /// An access: who, when and where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,12 +76,19 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// An access by an invocation of a workgroup, or by its subgroup together.
+    pub fn new(group: u64, local: u32, time: u32, op: u32, mode: Mode) -> Self {
+        let cooperative = if mode.cooperative { COOPERATIVE } else { 0 };
+        let who = group << LOCAL_BITS | cooperative | u64::from(local);
+        Stamp { who, time, code: op << 1 | u32::from(mode.atomic) }
+    }
+
     pub fn group(self) -> u64 {
         self.who >> LOCAL_BITS
     }
 
     pub fn local(self) -> u32 {
-        (self.who & ((1 << LOCAL_BITS) - 1)) as u32
+        (self.who & (COOPERATIVE - 1)) as u32
     }
 
     pub fn op(self) -> u32 {
@@ -75,6 +97,10 @@ impl Stamp {
 
     fn is_atomic(self) -> bool {
         self.code & 1 != 0
+    }
+
+    fn is_cooperative(self) -> bool {
+        self.who & COOPERATIVE != 0
     }
 }
 
@@ -101,7 +127,9 @@ pub(super) struct Cell {
 /// Whether nothing orders an access after an earlier one. `LOCAL` is workgroup memory, where there are no other workgroups.
 #[inline(always)]
 fn unordered<const LOCAL: bool>(old: Stamp, now: Stamp, fences: &Fences) -> bool {
-    if old.time == 0 || old.who == now.who || old.is_atomic() && now.is_atomic() {
+    // What lanes did is in order, but not what a subgroup did: which lane it was is not known.
+    let same = old.who == now.who && !now.is_cooperative();
+    if old.time == 0 || same || old.is_atomic() && now.is_atomic() {
         return false;
     }
     if !LOCAL && old.group() != now.group() {
@@ -109,6 +137,13 @@ fn unordered<const LOCAL: bool>(old: Stamp, now: Stamp, fences: &Fences) -> bool
     }
     old.time >= fences.workgroup
         && (old.time >= fences.subgroup || old.local() >> fences.shift != now.local() >> fences.shift)
+}
+
+/// Whether nothing orders a write after a read. A subgroup that stores a matrix has those that it loaded.
+#[inline(always)]
+fn unordered_read<const LOCAL: bool>(read: Stamp, now: Stamp, fences: &Fences) -> bool {
+    let own = || read.group() == now.group() && read.local() >> fences.shift == now.local() >> fences.shift;
+    unordered::<LOCAL>(read, now, fences) && !(read.is_cooperative() && now.is_cooperative() && own())
 }
 
 impl Cell {
@@ -140,9 +175,9 @@ impl Cell {
         let [first, second] = self.reads;
         let race = if unordered::<LOCAL>(self.write, now, fences) {
             Some((self.write, true))
-        } else if unordered::<LOCAL>(first, now, fences) {
+        } else if unordered_read::<LOCAL>(first, now, fences) {
             Some((first, false))
-        } else if unordered::<LOCAL>(second, now, fences) {
+        } else if unordered_read::<LOCAL>(second, now, fences) {
             Some((second, false))
         } else {
             None

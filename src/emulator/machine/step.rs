@@ -181,6 +181,15 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
                 }
                 &Op::Collect { op, scan, to, from } => self.collect(subgroup, (op, scan), to, from),
                 &Op::Gather { from_lane, to, from } => self.gather(subgroup, at, from_lane, (to, from)),
+                &Op::ExpectSame { value } => self.expect_same(subgroup, at, value),
+                Op::CooperativeLoad { to, tile } => self.cooperative_load(subgroup, at, to, tile),
+                Op::CooperativeStore { tile, from } => self.cooperative_store(subgroup, at, from, tile),
+                Op::CooperativeMultiplyAdd { to, operands, half } => {
+                    self.cooperative_multiply_add(subgroup, at, (to, *half), operands);
+                }
+                Op::CooperativeBinary { op, to, operands, half } => {
+                    self.cooperative_binary(subgroup, *op, (to, *half), operands);
+                }
             }
         }
     }

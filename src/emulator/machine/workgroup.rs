@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use super::Counters;
 use super::counters::Tally;
 use super::findings::{Access, Findings, Raised};
-use super::shadow::{Cell, Fences, LOCAL_BITS, Stamp};
+use super::shadow::{Cell, Fences, Mode, Stamp};
 use super::{Shared, mixed};
 use crate::emulator::FindingKind;
-use crate::emulator::code::{Builtin, Code, Op, Reg};
+use crate::emulator::code::{Builtin, Code, Memory, Op, Reg};
 
 /// The most lanes of a subgroup.
 pub(super) const MOST_LANES: usize = 64;
@@ -362,7 +362,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
 
     /// Raises a race with another access.
     #[cold]
-    pub fn race(&mut self, now: Stamp, write: bool, other: (Stamp, bool), address: impl FnOnce() -> (String, u64)) {
+    pub fn race(&mut self, now: Stamp, write: bool, other: (Stamp, bool), (memory, byte): (Memory, u32)) {
         let kind = FindingKind::Race;
         if !self.findings.is_new(kind, now.op()) {
             return;
@@ -384,7 +384,7 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             word(other_write),
             other.invocation,
         );
-        let address = Some(address());
+        let address = Some(self.code.address(memory, byte, byte.into()));
         self.add(now.op(), now.local(), Raised { kind, message, address, other: Some(other), ..self.blank() });
     }
 
@@ -406,14 +406,9 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         self.findings.add(op, self.group, raised);
     }
 
-    /// What an access is noted as.
-    pub fn stamp(&self, subgroup: &Subgroup, lane: usize, at: usize, atomic: bool) -> Stamp {
-        let local = (subgroup.number << self.shift) + lane as u32;
-        Stamp {
-            who: self.group << LOCAL_BITS | u64::from(local),
-            time: self.time,
-            code: (at as u32) << 1 | u32::from(atomic),
-        }
+    /// What an access of a subgroup's first lane is noted as.
+    pub fn stamp(&self, subgroup: &Subgroup, at: usize, mode: Mode) -> Stamp {
+        Stamp::new(self.group, subgroup.number << self.shift, self.time, at as u32, mode)
     }
 
     /// What orders an access to workgroup memory or, else, to storage memory after earlier ones.

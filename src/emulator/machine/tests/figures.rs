@@ -139,3 +139,40 @@ fn traffic_and_lanes() {
     assert_eq!((counted.operations, counted.active_lanes), (4 * 2 + 2 + 2, 4 * 20 + 2 * 6 + 14));
     assert_eq!(counted.active_lanes + counted.idle_lanes, counted.operations * 16);
 }
+
+/// A load, a product and a store of matrices of 8 by 8: what they count does not depend on the lanes.
+#[test]
+fn cooperative_matrices() {
+    for (size, row_major) in [4, 8, 16, 32, 64].into_iter().flat_map(|size| [(size, false), (size, true)]) {
+        let mut b = Build::new(64, 1, 2 * 64);
+        let mut matrix = || Matrix { registers: (0..16).map(|_| b.register()).collect(), rows: 8, columns: 8 };
+        let [half, product, sum] = [matrix(), matrix(), matrix()];
+        let stride = b.constant(8);
+        let tile = |memory, width| {
+            let place = Place { memory, base: 0, index: None };
+            let end = Place { base: 256, ..place };
+            Box::new(Tile { place, end, stride, step: 4, row_major, width })
+        };
+        let shared = Box::new(Tile { step: 2, ..*tile(Memory::Workgroup, Width::Half) });
+        let first = b.builtin(Builtin::SubgroupId);
+        let first = b.with(BinaryOp::EqI, first, 0);
+        b.if_(first);
+        b.op(Op::CooperativeLoad { to: product.clone(), tile: tile(Memory::Buffer(0), Width::Word) });
+        let operands = [product.clone(), product.clone(), product.clone()];
+        b.op(Op::CooperativeMultiplyAdd { to: sum.clone(), operands: Box::new(operands), half: true });
+        let operands = [sum.clone(), sum.clone()];
+        b.op(Op::CooperativeBinary { op: BinaryOp::AddF, to: half.clone(), operands: Box::new(operands), half: true });
+        b.op(Op::CooperativeStore { tile: shared, from: half });
+        b.end();
+        let counted = counters(b, 64, size);
+        assert_eq!(counted.flops, 2 * 8 * 8 * 8 + 64, "subgroups of {size}");
+        assert_eq!((counted.storage.loaded, counted.storage.stored), (256, 0));
+        assert_eq!((counted.workgroup.loaded, counted.workgroup.stored), (0, 128));
+        let accesses = 64 / u64::from(size);
+        // Neighbours in memory are neighbours in an access, whether they are in a row or in a column.
+        let total = counted.transactions;
+        assert_eq!((total.accesses, total.least_sectors), (accesses, total.sectors));
+        assert_eq!(total.sectors, 8.max(accesses));
+        assert_eq!((counted.banks.accesses, counted.banks.passes, counted.banks.extra), (accesses, accesses, 0));
+    }
+}

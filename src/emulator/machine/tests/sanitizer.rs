@@ -156,6 +156,8 @@ fn atomics() {
 fn both_sides_of_a_race() {
     let mut b = Build::new(4, 1, 64);
     b.code.workgroup_size = [2, 2, 1];
+    b.code.locals =
+        [("before", 0..16), ("tile", 16..32)].map(|(name, bytes)| Local { name: name.into(), bytes }).into();
     let index = b.builtin(Builtin::LocalIndex);
     let byte = b.with(BinaryOp::MulI, index, 4);
     let store = b.store(local(16, Some(byte)), index);
@@ -169,7 +171,7 @@ fn both_sides_of_a_race() {
     assert_eq!(found(&outcome), [(FindingKind::Race, load, 5)]);
     let race = &outcome.findings[0];
     assert_eq!((race.workgroup, race.invocation), ([0, 0, 0], [0, 1, 0]));
-    assert_eq!(race.address, Some(("workgroup memory".into(), 28)));
+    assert_eq!(race.address, Some(("tile".into(), 12)));
     let other = Access { span: span(store), workgroup: [0, 0, 0], invocation: [1, 1, 0], write: true };
     assert_eq!(race.other, Some(other));
     assert!(race.message.starts_with("a read and a write by invocation [1, 1, 0] touch"), "{}", race.message);
