@@ -13,6 +13,8 @@ pub(crate) mod placement;
 pub(crate) mod scope;
 mod shorthands;
 pub(crate) mod timing;
+#[cfg(not(target_arch = "wasm32"))]
+mod tune;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

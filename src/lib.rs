@@ -80,4 +80,4 @@ pub use plan::{Access, Binding, Dispatch, Param, Plan, Slot, Work};
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use tensor::{AnyTensor, Operand, Tensor};
-pub use trust::{Verdict, Verdicts};
+pub use trust::Learnt;

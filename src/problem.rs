@@ -70,72 +70,79 @@ impl Problem {
     /// Plans made by the problem's family, best candidate first: only the first that the device's limits allow, or every
     /// one. With none left, the error is that of the last.
     pub(crate) fn plans(&self, operands: &Operands<'_>, profile: &DeviceProfile, every: bool) -> Result<Vec<Plan>> {
+        let request = Request { operands, profile, choice: profile.learnt.choice(self, operands), every };
         match self {
             Problem::Contraction(p) => {
-                let build = |c: &_| contraction::build(p, c, operands, profile);
-                collect(operands, profile, contraction::candidates(p, operands, profile), build, every)
+                let candidates = contraction::candidates(p, operands, profile, request.choice);
+                request.collect(candidates, |c| contraction::build(p, c, operands, profile))
             }
             Problem::Window(p) => {
-                let build = |c: &_| window::build(p, c, operands, profile);
-                collect(operands, profile, window::candidates(p, profile), build, every)
+                request.collect(window::candidates(p, profile), |c| window::build(p, c, operands, profile))
             }
             Problem::Reduce(p) => {
-                let build = |c: &_| reduce::build(p, c, operands, profile);
-                collect(operands, profile, reduce::candidates(p, profile), build, every)
+                request.collect(reduce::candidates(p, profile), |c| reduce::build(p, c, operands, profile))
             }
-            Problem::Map(p) => {
-                let build = |c: &_| map::build(p, c, operands, profile);
-                collect(operands, profile, map::candidates(p, profile), build, every)
-            }
+            Problem::Map(p) => request.collect(map::candidates(p, profile), |c| map::build(p, c, operands, profile)),
         }
     }
 }
 
-fn collect<V>(
-    operands: &Operands<'_>,
-    profile: &DeviceProfile,
-    candidates: Vec<Candidate<V>>,
-    build: impl Fn(&V) -> Result<Built>,
+/// What plans are wanted for.
+struct Request<'a> {
+    operands: &'a Operands<'a>,
+    profile: &'a DeviceProfile,
+    /// The variant that proved the fastest here.
+    choice: Option<&'a str>,
+    /// Whether every candidate is wanted.
     every: bool,
-) -> Result<Vec<Plan>> {
-    let mut plans: Vec<Plan> = Vec::new();
-    let mut passed_over = Vec::new();
-    let mut last = None;
-    for candidate in candidates {
-        let objects = |built: &Built| {
-            let kernels: Vec<&Composition> = built.dispatches.iter().map(|dispatch| &*dispatch.kernel).collect();
-            trust::objection(&kernels, profile)
-        };
-        let built = build(&candidate.variant);
-        if let Some(objection) = built.as_ref().ok().and_then(objects) {
-            passed_over.push(format!("{} {objection}", candidate.name));
-            last = Some(Error::Untrusted { op: operands.op, variant: candidate.name, objection });
-            continue;
+}
+
+impl Request<'_> {
+    fn collect<V>(&self, mut candidates: Vec<Candidate<V>>, build: impl Fn(&V) -> Result<Built>) -> Result<Vec<Plan>> {
+        let Request { operands, profile, choice, every } = *self;
+        if let Some(at) = candidates.iter().position(|candidate| Some(&*candidate.name) == choice) {
+            candidates[..=at].rotate_right(1);
+            candidates[0].why = "the fastest when this problem was tuned on this device".into();
         }
-        match built {
-            Ok(built) => plans.push(Plan {
-                op: operands.op,
-                variant: candidate.name,
-                why: candidate.why,
-                passed_over: passed_over.clone(),
-                inputs: needed(operands.inputs, &built.aligned),
-                outputs: needed(operands.outputs, &[]),
-                scratch: built.scratch,
-                dispatches: built.dispatches,
-            }),
-            Err(error @ Error::Limit { .. }) => {
-                passed_over.push(format!("{}: {error}", candidate.name));
-                last = Some(error);
+        let mut plans: Vec<Plan> = Vec::new();
+        let mut passed_over = Vec::new();
+        let mut last = None;
+        for candidate in candidates {
+            let objects = |built: &Built| {
+                let kernels: Vec<&Composition> = built.dispatches.iter().map(|dispatch| &*dispatch.kernel).collect();
+                trust::objection(&kernels, profile)
+            };
+            let built = build(&candidate.variant);
+            if let Some(objection) = built.as_ref().ok().and_then(objects) {
+                passed_over.push(format!("{} {objection}", candidate.name));
+                last = Some(Error::Untrusted { op: operands.op, variant: candidate.name, objection });
+                continue;
             }
-            Err(error) => return Err(error),
+            match built {
+                Ok(built) => plans.push(Plan {
+                    op: operands.op,
+                    variant: candidate.name,
+                    why: candidate.why,
+                    passed_over: passed_over.clone(),
+                    inputs: needed(operands.inputs, &built.aligned),
+                    outputs: needed(operands.outputs, &[]),
+                    scratch: built.scratch,
+                    dispatches: built.dispatches,
+                }),
+                Err(error @ Error::Limit { .. }) => {
+                    passed_over.push(format!("{}: {error}", candidate.name));
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+            if !every && !plans.is_empty() {
+                break;
+            }
         }
-        if !every && !plans.is_empty() {
-            break;
+        match last {
+            Some(error) if plans.is_empty() => Err(error),
+            _ => Ok(plans),
         }
-    }
-    match last {
-        Some(error) if plans.is_empty() => Err(error),
-        _ => Ok(plans),
     }
 }
 

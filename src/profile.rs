@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::trust::Verdicts;
+use crate::trust::Learnt;
 
 /// The families of devices that the planner tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,12 +73,14 @@ pub struct DeviceProfile {
     pub work_budget: Duration,
     /// The rate in FLOP/s by which the work budget becomes a size; [`Class::floor_flops`] unless set.
     pub floor_flops: f64,
-    /// What fast kernels were found to be worth on this device.
-    pub verdicts: Verdicts,
+    /// What was learnt about this device: kernels that passed or failed their check, variants that proved fast.
+    pub learnt: Learnt,
     /// Whether fast kernels are planned before they have passed a check. Devices of the crate's own check them when they are
     /// first needed; on a host's, [`Gpu::check`](crate::Gpu::check) does it when asked.
     pub unchecked: bool,
-    /// Tuned choices: the candidates for contractions, best first, instead of the family's own; empty for those. Tests set
+    /// Whether nothing that a device learns later changes its plans; see [`frozen`](DeviceProfile::frozen).
+    pub frozen: bool,
+    /// Forced choices: the candidates for contractions, best first, instead of the family's own; empty for those. Tests set
     /// small tiles here, whose kernels compile fast.
     #[doc(hidden)]
     pub contractions: Vec<crate::family::contraction::Variant>,
@@ -111,7 +113,8 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: DeviceProfile::budget_of(class),
             floor_flops: class.floor_flops(),
-            verdicts: Verdicts::default(),
+            learnt: Learnt::default(),
+            frozen: false,
             unchecked: true,
             contractions: Vec::new(),
         }
@@ -137,10 +140,17 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: DeviceProfile::budget_of(Class::Unknown),
             floor_flops: Class::Unknown.floor_flops(),
-            verdicts: Verdicts::default(),
+            learnt: Learnt::default(),
+            frozen: false,
             unchecked: true,
             contractions: Vec::new(),
         }
+    }
+
+    /// The profile with which runs can be repeated: no kernel is checked on the way, and no later verdict or choice counts.
+    /// Which kernels passed, and what was tuned until now, stays.
+    pub fn frozen(self) -> Self {
+        DeviceProfile { frozen: true, ..self }
     }
 
     /// The most work, in FLOPs, that one dispatch or one submission may hold.

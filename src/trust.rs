@@ -12,36 +12,58 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::compose::Composition;
 use crate::family;
 use crate::plan::Plan;
+use crate::problem::{Operands, Problem};
 use crate::profile::DeviceProfile;
 
 /// What came of a kernel's check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It matched its twin.
     Passed,
     /// It did not.
     Failed,
 }
 
-/// The verdicts of a device, by kernel. Part of its profile, so that planning depends on them and on nothing else.
+/// What was learnt about a device: whether kernels are right there, and which variants are fast. Part of its profile, so that
+/// planning depends on it and on nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdicts(BTreeMap<u64, Verdict>);
+pub struct Learnt {
+    /// By the fingerprint of a kernel.
+    verdicts: BTreeMap<u64, Verdict>,
+    /// The names of variants, by that of a problem.
+    choices: BTreeMap<u64, String>,
+}
 
-impl Verdicts {
-    pub(crate) fn of(&self, kernel: &Composition) -> Option<Verdict> {
+impl Learnt {
+    pub(crate) fn verdict(&self, kernel: &Composition) -> Option<Verdict> {
         // Composing a text only to find nothing would make planning slow.
-        if self.0.is_empty() { None } else { self.0.get(&fingerprint(kernel)?).copied() }
+        if self.verdicts.is_empty() { None } else { self.verdicts.get(&kernel_fingerprint(kernel)?).copied() }
     }
 
-    /// How many kernels passed, and how many failed.
-    pub fn counts(&self) -> (usize, usize) {
-        let passed = self.0.values().filter(|&&verdict| verdict == Verdict::Passed).count();
-        (passed, self.0.len() - passed)
+    /// The variant that [`Gpu::tune`](crate::Gpu::tune) found to be the fastest.
+    pub(crate) fn choice(&self, problem: &Problem, operands: &Operands<'_>) -> Option<&str> {
+        if self.choices.is_empty() {
+            None
+        } else {
+            self.choices.get(&problem_fingerprint(problem, operands)).map(|name| &**name)
+        }
     }
 
-    /// With those of others, which win.
-    pub(crate) fn with(mut self, others: Verdicts) -> Self {
-        self.0.extend(others.0);
+    /// How many kernels passed their check, and how many failed.
+    pub fn verdicts(&self) -> (usize, usize) {
+        let passed = self.verdicts.values().filter(|&&verdict| verdict == Verdict::Passed).count();
+        (passed, self.verdicts.len() - passed)
+    }
+
+    /// For how many problems a variant was chosen.
+    pub fn choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// With what others know, who win.
+    pub(crate) fn with(mut self, others: Learnt) -> Self {
+        self.verdicts.extend(others.verdicts);
+        self.choices.extend(others.choices);
         self
     }
 
@@ -50,30 +72,48 @@ impl Verdicts {
         if lines.next()? != header {
             return None;
         }
-        let verdict = |line: &str| {
-            let (kernel, verdict) = line.split_once(' ')?;
-            let verdict = match verdict {
-                "passed" => Verdict::Passed,
-                "failed" => Verdict::Failed,
+        let mut learnt = Learnt::default();
+        for line in lines {
+            let (kind, rest) = line.split_once(' ')?;
+            let (key, value) = rest.split_once(' ')?;
+            let key = u64::from_str_radix(key, 16).ok()?;
+            match (kind, value) {
+                ("kernel", "passed") => drop(learnt.verdicts.insert(key, Verdict::Passed)),
+                ("kernel", "failed") => drop(learnt.verdicts.insert(key, Verdict::Failed)),
+                ("problem", name) => drop(learnt.choices.insert(key, name.into())),
                 _ => return None,
-            };
-            Some((u64::from_str_radix(kernel, 16).ok()?, verdict))
-        };
-        Some(Verdicts(lines.map(verdict).collect::<Option<_>>()?))
+            }
+        }
+        // A file whose end is missing may have lost half a name.
+        text.ends_with('\n').then_some(learnt)
     }
 
     fn print(&self, header: &str) -> String {
-        let line = |(kernel, verdict): (&u64, &Verdict)| {
-            format!("{kernel:016x} {}\n", if *verdict == Verdict::Passed { "passed" } else { "failed" })
-        };
-        format!("{header}\n") + &self.0.iter().map(line).collect::<String>()
+        let mut text = format!("{header}\n");
+        for (kernel, verdict) in &self.verdicts {
+            let verdict = if *verdict == Verdict::Passed { "passed" } else { "failed" };
+            text += &format!("kernel {kernel:016x} {verdict}\n");
+        }
+        for (problem, name) in &self.choices {
+            text += &format!("problem {problem:016x} {name}\n");
+        }
+        text
     }
 }
 
-/// Tells kernels apart by their text, between runs of a program too: FNV-1a (Fowler, Noll and Vo, 1991) of 64 bits.
-fn fingerprint(kernel: &Composition) -> Option<u64> {
-    let text = kernel.compose().ok()?.text;
-    Some(text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
+/// FNV-1a (Fowler, Noll and Vo, 1991) of 64 bits: the same in every run of every program.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn kernel_fingerprint(kernel: &Composition) -> Option<u64> {
+    Some(fingerprint(&kernel.compose().ok()?.text))
+}
+
+/// All that candidates depend on, beside the device.
+fn problem_fingerprint(problem: &Problem, operands: &Operands<'_>) -> u64 {
+    let layouts = operands.inputs.iter().chain(operands.outputs).map(|layout| (layout.align, layout.arena));
+    fingerprint(&format!("{} {problem:?} {:?}", operands.op, layouts.collect::<Vec<_>>()))
 }
 
 /// The fast kernels of a plan.
@@ -83,7 +123,7 @@ pub(crate) fn fast(plan: &Plan) -> impl Iterator<Item = &Arc<Composition>> {
 
 /// Why a plan may not be made for a device, if it may not.
 pub(crate) fn objection(kernels: &[&Composition], profile: &DeviceProfile) -> Option<&'static str> {
-    let verdict = |kernel: &&&Composition| profile.verdicts.of(kernel);
+    let verdict = |kernel: &&&Composition| profile.learnt.verdict(kernel);
     let mut fast = kernels.iter().filter(|kernel| family::is_fast(kernel));
     if profile.unchecked {
         let banned = fast.any(|kernel| verdict(&kernel) == Some(Verdict::Failed));
@@ -93,18 +133,18 @@ pub(crate) fn objection(kernels: &[&Composition], profile: &DeviceProfile) -> Op
     unknown.then_some("has not passed a check on this device: Gpu::check makes one")
 }
 
-/// A file of verdicts.
+/// A file of what was learnt.
 #[derive(Debug)]
 struct Cache {
     path: PathBuf,
     header: String,
 }
 
-/// The verdicts that a device has come to, shared by its clones.
+/// What is being learnt about a device, shared by its clones.
 #[derive(Debug, Default)]
 pub(crate) struct Trust {
     known: Mutex<HashMap<Arc<Composition>, Verdict>>,
-    verdicts: Mutex<Verdicts>,
+    learnt: Mutex<Learnt>,
     cache: Option<Cache>,
     /// Whether kernels are checked when they are first planned for.
     pub by_itself: bool,
@@ -115,60 +155,69 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Trust {
-    /// With the verdicts of earlier runs, if a folder keeps them for this adapter, driver and version of the crate.
+    /// With what earlier runs learnt, if a folder keeps them for this adapter, driver and version of the crate.
     pub fn new(profile: &DeviceProfile, folder: Option<&Path>, by_itself: bool) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let header = format!("tilewise {version}\t{}\t{}\t{}", profile.name, profile.backend, profile.driver);
         let cache = folder.map(|folder| {
             let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
             let name: String = format!("{version} {} {}", profile.name, profile.driver).chars().map(plain).collect();
-            Cache { path: folder.join(format!("{name}.verdicts")), header: header.replace('\n', " ") }
+            Cache { path: folder.join(format!("{name}.learnt")), header: header.replace('\n', " ") }
         });
         // A file that cannot be read, of another device or damaged, is no file: it is written anew.
-        let read = |cache: &Cache| Verdicts::parse(&std::fs::read_to_string(&cache.path).ok()?, &cache.header);
-        let verdicts = cache.as_ref().and_then(read).unwrap_or_default();
-        Trust { known: Mutex::default(), verdicts: Mutex::new(verdicts), cache, by_itself }
+        let read = |cache: &Cache| Learnt::parse(&std::fs::read_to_string(&cache.path).ok()?, &cache.header);
+        let learnt = cache.as_ref().and_then(read).unwrap_or_default();
+        Trust { known: Mutex::default(), learnt: Mutex::new(learnt), cache, by_itself }
     }
 
-    pub fn verdicts(&self) -> Verdicts {
-        lock(&self.verdicts).clone()
+    pub fn learnt(&self) -> Learnt {
+        lock(&self.learnt).clone()
     }
 
     pub fn of(&self, kernel: &Arc<Composition>) -> Option<Verdict> {
         if let Some(verdict) = lock(&self.known).get(kernel) {
             return Some(*verdict);
         }
-        let verdict = lock(&self.verdicts).of(kernel)?;
+        let verdict = lock(&self.learnt).verdict(kernel)?;
         lock(&self.known).insert(kernel.clone(), verdict);
         Some(verdict)
     }
 
     /// Keeps a verdict, also for later runs.
     pub fn add<'a>(&self, kernels: impl Iterator<Item = &'a Arc<Composition>>, verdict: Verdict) {
-        let mut verdicts = lock(&self.verdicts);
+        let mut learnt = lock(&self.learnt);
         for kernel in kernels {
             lock(&self.known).insert(kernel.clone(), verdict);
-            if let Some(fingerprint) = fingerprint(kernel) {
-                verdicts.0.insert(fingerprint, verdict);
-            }
+            learnt.verdicts.extend(kernel_fingerprint(kernel).map(|fingerprint| (fingerprint, verdict)));
         }
+        self.keep(&learnt);
+    }
+
+    /// Keeps a choice, also for later runs.
+    pub fn choose(&self, problem: &Problem, operands: &Operands<'_>, variant: &str) {
+        let mut learnt = lock(&self.learnt);
+        learnt.choices.insert(problem_fingerprint(problem, operands), variant.into());
+        self.keep(&learnt);
+    }
+
+    fn keep(&self, learnt: &Learnt) {
         if let Some(cache) = &self.cache
-            && let Err(error) = cache.write(&verdicts)
+            && let Err(error) = cache.write(learnt)
         {
-            log::warn!("cannot keep verdicts in {}: {error}", cache.path.display());
+            log::warn!("cannot keep what was learnt in {}: {error}", cache.path.display());
         }
     }
 }
 
 impl Cache {
     /// Replaces the file as a whole, so that no reader sees half of it.
-    fn write(&self, verdicts: &Verdicts) -> std::io::Result<()> {
+    fn write(&self, learnt: &Learnt) -> std::io::Result<()> {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let unique = format!("{}.{:?}", std::process::id(), std::thread::current().id());
         let draft = self.path.with_extension(unique.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-        std::fs::write(&draft, verdicts.print(&self.header))?;
+        std::fs::write(&draft, learnt.print(&self.header))?;
         std::fs::rename(&draft, &self.path)
     }
 }
@@ -194,17 +243,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_are_read_as_they_were_written_and_nothing_else_is() {
-        let verdicts = Verdicts([(7, Verdict::Passed), (u64::MAX, Verdict::Failed)].into());
-        let text = verdicts.print("header");
-        assert_eq!(text, "header\n0000000000000007 passed\nffffffffffffffff failed\n");
-        assert_eq!(Verdicts::parse(&text, "header").as_ref(), Some(&verdicts));
-        assert_eq!(verdicts.counts(), (1, 1));
+    fn what_was_learnt_is_read_as_it_was_written_and_nothing_else_is() {
+        let verdicts = [(7, Verdict::Passed), (u64::MAX, Verdict::Failed)].into();
+        let learnt = Learnt { verdicts, choices: [(1, "contraction/tiled 64x64x16".into())].into() };
+        let text = learnt.print("header");
+        let lines = [
+            "header",
+            "kernel 0000000000000007 passed",
+            "kernel ffffffffffffffff failed",
+            "problem 0000000000000001 contraction/tiled 64x64x16",
+            "",
+        ];
+        assert_eq!(text, lines.join("\n"));
+        assert_eq!(Learnt::parse(&text, "header").as_ref(), Some(&learnt));
+        assert_eq!((learnt.verdicts(), learnt.choices()), ((1, 1), 1));
         for damaged in
-            ["", "another\n", "header\n07", "header\n07 maybe\n", "header\nx passed\n", &text[..text.len() - 3]]
+            ["", "another\n", "header\nkernel 07\n", "header\nkernel 07 maybe\n", "header\nkernel x passed\n"]
         {
-            assert_eq!(Verdicts::parse(damaged, "header"), None, "{damaged:?}");
+            assert_eq!(Learnt::parse(damaged, "header"), None, "{damaged:?}");
         }
-        assert_eq!(Verdicts::parse("header\n", "header"), Some(Verdicts::default()));
+        assert_eq!(Learnt::parse(&text[..text.len() - 3], "header"), None);
+        assert_eq!(Learnt::parse("header\n", "header"), Some(Learnt::default()));
     }
 }

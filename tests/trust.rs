@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::{DIRECT, integers, with_profile};
 use tilewise::reference::{HostTensor, Random};
@@ -18,7 +19,9 @@ fn open(folder: Option<PathBuf>) -> Option<(Gpu, u32)> {
     let mut usable = devices.filter(|(_, gpu)| !gpu.is_emulated() && common::broadcast(gpu).is_some());
     let (index, gpu) = usable.next()?;
     let lanes = gpu.profile().subgroup_size.0;
-    Some((Gpu::builder().adapter_index(index).cache_folder(folder).build().unwrap(), lanes))
+    // Poisoned, so that what a wrong kernel leaves out does not hold a right result of before.
+    let gpu = Gpu::builder().adapter_index(index).cache_folder(folder).poison(true).build().unwrap();
+    Some((gpu, lanes))
 }
 
 const fn broadcast(lanes: u32) -> ContractionVariant {
@@ -91,7 +94,7 @@ fn a_kernel_that_a_device_gets_wrong_is_banned_and_the_next_takes_over() {
     assert!(gpu.download(&c).unwrap().iter().enumerate().any(|(i, &x)| f64::from(x) != expected.at(i)));
     assert!(right(&wrong, &a, &b, &expected));
     let profile = wrong.check(&[(&Matmul::default(), &layouts())]).unwrap();
-    assert_eq!(profile.verdicts.counts(), (0, 1));
+    assert_eq!(profile.learnt.verdicts(), (0, 1));
     let plan = Matmul::default().plan(&profile, &layouts()).unwrap();
     assert!(plan.variant.starts_with("contraction/direct"), "{plan}");
     assert!(plan.passed_over[0].ends_with("failed its check on this device"), "{:?}", plan.passed_over);
@@ -125,7 +128,7 @@ fn verdicts_outlive_the_device_and_damaged_files_do_not_matter() {
     let [file] = &folder.files()[..] else { panic!("{:?}", folder.files()) };
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains(" passed\n") && text.contains(" failed\n"), "{text}");
-    let verdicts = |gpu: &Gpu| gpu.check(&[]).unwrap().verdicts.counts();
+    let verdicts = |gpu: &Gpu| gpu.check(&[]).unwrap().learnt.verdicts();
     let again = open(Some(folder.0.clone())).unwrap().0;
     assert_eq!(verdicts(&again), (1, 1));
     for damaged in [text.replace("passed", "perhaps"), String::new(), format!("another\n{text}")] {
@@ -154,7 +157,7 @@ fn on_a_host_s_device_fast_kernels_wait_for_a_check() {
     assert!(before.variant.starts_with("contraction/direct"), "{before}");
     assert!(before.passed_over[0].contains("Gpu::check"), "{:?}", before.passed_over);
     let checked = host.check(&[(&Matmul::default(), &layouts())]).unwrap();
-    assert_eq!(checked.verdicts.counts(), (1, 0));
+    assert_eq!(checked.learnt.verdicts(), (1, 0));
     assert!(plan(&checked).variant.starts_with("contraction/broadcast"));
     let (a, b, expected) = operands(&host);
     assert!(right(&host.with_profile(checked), &a, &b, &expected));
@@ -167,4 +170,41 @@ fn without_the_check_nothing_is_run_but_what_was_asked_for() {
     let gpu = Gpu::builder().adapter_name(name).self_check(false).cache_folder(None).build().unwrap();
     let (a, b, expected) = operands(&gpu);
     assert!(!right(&mistaken(&gpu, lanes), &a, &b, &expected));
+}
+
+#[test]
+fn tuning_finds_a_fast_variant_and_keeps_it() {
+    let folder = Folder::new("tune");
+    let Some((gpu, _)) = open(Some(folder.0.clone())) else { return };
+    // One element an invocation comes first by force; anything is faster.
+    let slow = with_profile(&gpu, |profile| profile.contractions = vec![common::SMALLEST]);
+    let op = Matmul::default();
+    let layouts = [Layout::new(&[160, 192], DType::F32), Layout::new(&[192, 160], DType::F32)];
+    let variant = |profile: &DeviceProfile| op.plan(profile, &layouts).unwrap().variant;
+    let before = variant(slow.profile());
+    let tuned = slow.tune(&[(&op, &layouts)], Duration::from_millis(300)).unwrap();
+    assert_eq!(tuned.learnt.choices(), 1);
+    // Forced variants stay forced; the family's own give way.
+    let free = DeviceProfile { contractions: Vec::new(), ..tuned };
+    let plan = op.plan(&free, &layouts).unwrap();
+    assert!(plan.variant != before && plan.why.contains("tuned"), "{plan}");
+    // Another shape was not tuned.
+    let other = op.plan(&free, &[layouts[1].clone(), layouts[0].clone()]).unwrap();
+    assert!(!other.why.contains("tuned"), "{other}");
+    let again = open(Some(folder.0.clone())).unwrap().0;
+    assert_eq!(variant(again.profile()), plan.variant);
+    let mut random = Random::new(3);
+    let inputs = [integers(&mut random, &[160, 192]), integers(&mut random, &[192, 160])];
+    verify::op(&again, &op, &inputs).unwrap().assert_strict();
+}
+
+#[test]
+fn a_frozen_profile_learns_nothing() {
+    let Some((gpu, lanes)) = open(None) else { return };
+    let wrong = mistaken(&gpu, lanes);
+    let frozen = wrong.with_profile(wrong.profile().clone().frozen());
+    let (a, b, expected) = operands(&gpu);
+    assert!(!right(&frozen, &a, &b, &expected));
+    assert!(right(&wrong, &a, &b, &expected));
+    assert!(!right(&frozen, &a, &b, &expected));
 }

@@ -236,6 +236,7 @@ pub(crate) fn candidates(
     problem: &Contraction,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
+    choice: Option<&str>,
 ) -> Vec<Candidate<Variant>> {
     let candidate = |variant: Variant, why: String| Candidate { name: variant.name(), variant, why };
     if !profile.contractions.is_empty() {
@@ -247,6 +248,11 @@ pub(crate) fn candidates(
     }
     list.extend(staged(problem).into_iter().map(|(variant, why)| candidate(variant, why)));
     list.push(candidate(BASELINE, "runs within any limits".into()));
+    // Tuning tries more than a class and a shape speak for.
+    if choice.is_some_and(|name| list.iter().all(|known| known.name != name)) {
+        let chosen = every(profile).into_iter().find(|variant| Some(&*variant.name()) == choice);
+        list.extend(chosen.map(|variant| candidate(variant, "tuned".into())));
+    }
     list
 }
 

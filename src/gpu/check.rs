@@ -8,7 +8,7 @@ use crate::op::Op;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
 use crate::reference::{HostTensor, Random};
-use crate::trust::{self, Verdict, Verdicts};
+use crate::trust::{self, Learnt, Verdict};
 use crate::verify;
 
 impl Gpu {
@@ -26,13 +26,13 @@ impl Gpu {
         for (op, layouts) in cases {
             self.plan_checked(*op, layouts)?;
         }
-        Ok(DeviceProfile { verdicts: self.verdicts(), ..(*self.profile).clone() })
+        Ok(DeviceProfile { learnt: self.learnt(), ..(*self.profile).clone() })
     }
 
     /// The best plan whose fast kernels are right on this device.
     fn plan_checked(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
         loop {
-            let profile = DeviceProfile { verdicts: self.verdicts(), unchecked: true, ..(*self.profile).clone() };
+            let profile = DeviceProfile { learnt: self.learnt(), unchecked: true, ..(*self.profile).clone() };
             let plan = op.plan(&profile, layouts)?;
             // Each failure bans a kernel, so that another plan comes next.
             if self.judge(op, layouts, &plan)? == Verdict::Passed {
@@ -44,6 +44,9 @@ impl Gpu {
     /// The plan of an op that is about to be used.
     pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
         let plan = op.plan(&self.profile, layouts)?;
+        if self.profile.frozen {
+            return Ok(plan);
+        }
         let passed = |kernel| self.trust.of(kernel) == Some(Verdict::Passed);
         if !self.trust.by_itself || trust::fast(&plan).all(passed) {
             return Ok(plan);
@@ -51,13 +54,13 @@ impl Gpu {
         self.plan_checked(op, layouts)
     }
 
-    /// The verdicts of the profile and of the device.
-    fn verdicts(&self) -> Verdicts {
-        self.profile.verdicts.clone().with(self.trust.verdicts())
+    /// What the profile and the device know.
+    fn learnt(&self) -> Learnt {
+        self.profile.learnt.clone().with(self.trust.learnt())
     }
 
     /// Whether the fast kernels of a plan are right: known, or found out now.
-    fn judge(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Result<Verdict> {
+    pub(super) fn judge(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Result<Verdict> {
         let unknown: Vec<_> = trust::fast(plan).filter(|kernel| self.trust.of(kernel).is_none()).cloned().collect();
         if unknown.is_empty() {
             let failed = trust::fast(plan).any(|kernel| self.trust.of(kernel) == Some(Verdict::Failed));
@@ -91,7 +94,7 @@ impl Gpu {
     /// A small case that runs the same fast kernels.
     fn small(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Option<(Plan, Vec<Layout>)> {
         let layouts: Vec<Layout> = layouts.iter().map(shrunk).collect();
-        let mut profile = DeviceProfile { unchecked: true, verdicts: Verdicts::default(), ..(*self.profile).clone() };
+        let mut profile = DeviceProfile { unchecked: true, learnt: Learnt::default(), ..(*self.profile).clone() };
         profile.contractions.extend(contraction::every(&self.profile));
         let plans = op.plans(&profile, &layouts).ok()?;
         let same = |small: &Plan| trust::fast(plan).all(|kernel| trust::fast(small).any(|own| own == kernel));
@@ -110,7 +113,7 @@ fn shrunk(layout: &Layout) -> Layout {
     Layout { shape: layout.shape.iter().map(size).collect(), ..layout.clone() }
 }
 
-fn draw(random: &mut Random, layout: &Layout) -> Result<HostTensor> {
+pub(super) fn draw(random: &mut Random, layout: &Layout) -> Result<HostTensor> {
     match layout.dtype {
         DType::F32 => HostTensor::new(&layout.shape, &random.floats(layout.len())),
         dtype => {

@@ -254,6 +254,7 @@ impl GpuBuilder {
             .map_err(|error| failed(error.to_string()))?;
         let profile = DeviceProfile::of(&adapter.info, &device);
         let trust = Trust::new(&profile, self.cache.as_deref(), self.self_check);
+        let profile = DeviceProfile { learnt: trust.learnt(), ..profile };
         Ok(Gpu::own(device, queue, profile, self.memory_limit, self.poison, trust))
     }
 }
