@@ -37,6 +37,13 @@ struct List {
 }
 
 impl List {
+    /// The body of one subgroup, where subgroups have one size.
+    fn broadcast(&self) -> Option<ContractionVariant> {
+        let (lanes, most) = self.profile.subgroup_size;
+        let usable = lanes == most && self.profile.features.contains(tilewise::wgpu::Features::SUBGROUP);
+        usable.then_some(ContractionVariant { lanes: (lanes, 1), ..BROADCAST })
+    }
+
     fn push(&mut self, op: impl Twin + 'static, inputs: Vec<HostTensor>, exact: bool) -> &mut DeviceProfile {
         self.cases.push(Case { op: Box::new(op), inputs, exact, profile: self.profile.clone() });
         let last = self.cases.len() - 1;
@@ -82,11 +89,9 @@ fn small_grid(profile: &mut DeviceProfile, side: u32) {
 pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
     profile.contractions = vec![TILED, DIRECT];
-    let (lanes, most) = profile.subgroup_size;
-    if lanes == most && profile.features.contains(tilewise::wgpu::Features::SUBGROUP) {
-        profile.contractions.push(ContractionVariant { lanes: (lanes, 1), ..BROADCAST });
-    }
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
+    let broadcast = list.broadcast();
+    list.profile.contractions.extend(broadcast);
     contractions(&mut list);
     convolutions(&mut list);
     maps(&mut list);
@@ -103,6 +108,22 @@ fn contractions(list: &mut List) {
     list.exact(op, &[&[12, 8], &[8, 8]]);
     list.exact(op, &[&[13, 9], &[9, 9]]);
     list.floats(op, &[&[13, 9], &[9, 9]]);
+    // Batch dimensions that do not merge into one.
+    list.exact(op, &[&[2, 2, 2, 5, 3], &[2, 1, 2, 3, 7]]);
+    // Operands that are read in vectors as they lie.
+    let transposed = Matmul { transpose_b: true, ..Default::default() };
+    list.exact(transposed, &[&[2, 1, 2, 5, 8], &[2, 2, 2, 9, 8]]);
+    list.exact(transposed, &[&[9, 12], &[14, 12]]);
+    list.exact(op, &[&[2, 1, 2, 5, 8], &[2, 2, 2, 8, 12]]);
+    // Whole tiles of the broadcast body, and rows that take a lane more than one load.
+    if let Some(broadcast) = list.broadcast() {
+        let columns = broadcast.lanes.0 as usize * broadcast.per_lane.1 as usize;
+        list.exact(op, &[&[2, 3, 4], &[2, 4, columns]]);
+        let rows = broadcast.lanes.0 + broadcast.lanes.0 / 4;
+        let tall = ContractionVariant { per_lane: (rows, 4), ..broadcast };
+        let rows = rows as usize;
+        list.exact(op, &[&[rows + 3, 8], &[8, 12]]).contractions = vec![tall];
+    }
     list.exact(op, &[&[3, 12, 5], &[3, 5, 16]]);
     // Infinity in the last of k, times whatever is staged in its place.
     for operand in [0, 1] {

@@ -51,7 +51,8 @@ fn main(
     var a: array<a_State, A_LOADS>;
     // unroll
     for (var r = 0u; r < A_LOADS; r++) {
-        a[r] = a_begin(batch, min(first_row + min(r * WG_X + lane, ROWS - 1u), params.m - 1u));
+        let row = first_row + min(r * WG_X + lane, ROWS - 1u);
+        a[r] = a_begin(batch, min(row, params.m - 1u));
     }
     // Each four columns that lie side by side; the next four lie behind those of all lanes.
     var b: array<b_State, B_LOADS>;

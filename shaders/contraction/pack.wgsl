@@ -1,4 +1,4 @@
-// Copies an operand of a contraction into panels of vec4, filled up with zeros, so that it is read densely, 16 bytes at once:
+// Copies an operand of a contraction into panels of vec4, so that it is read densely, 16 bytes at once:
 //
 //     ALONG:   panels[batch, outer / PANEL, k / 4, outer % PANEL]        = the values at 4 values of k
 //     else:    panels[batch, outer / PANEL, k, outer % PANEL / 4]        = the values of 4 neighbours in outer
@@ -6,7 +6,8 @@
 // Workgroup:  WG_X vectors.
 // Invocation: a vector.
 // Dispatch:   ceil(vectors / WG_X) workgroups, folded.
-// Edges:      indices are clamped when loading, and zero is written for what lies outside.
+// Edges:      indices are clamped when loading. Beyond k zeros are written; rows and columns outside repeat the last, and nobody
+//             stores what comes of them.
 struct Params {
     workgroups: u32,
     vectors: u32, // in all panels
@@ -44,8 +45,7 @@ fn main(
         let state = source_begin(batch, min(outer + i, params.outer - 1u));
         // unroll
         for (var j = 0u; j < KS; j++) {
-            let inside = outer + i < params.outer && k + j < params.k;
-            values[i + j] = select(0.0, source_load(state, min(k + j, params.k - 1u)), inside);
+            values[i + j] = select(0.0, source_load(state, min(k + j, params.k - 1u)), k + j < params.k);
         }
     }
     panels_store(vector, values);
