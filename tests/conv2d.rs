@@ -5,10 +5,11 @@ mod common;
 
 use common::{
     DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
-    check_variants, f32s, floats, integers, pairwise, small_bindings, small_budget,
+    check_variants, f32s, floats, integers, pairwise, passes, patches, small_bindings, small_budget, with_profile,
 };
 use tilewise::reference::Random;
-use tilewise::{Activation, Conv2d, DType, Error, Layout, Op, Padding};
+use tilewise::verify::{self, devices};
+use tilewise::{Activation, Class, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Layout, Op, Padding, wgpu};
 
 #[test]
 fn integers_are_exact_over_pairs_of_options() {
@@ -55,6 +56,92 @@ fn integers_are_exact_around_every_edge_of_a_tile() {
         let (images, width) = if pixels == 0 { (0, 1) } else { (1, 2 * pixels - 1) };
         check(&op, &[integers(&mut random, &[images, c, 1, width]), integers(&mut random, &[o, c, 1, 1])], true);
     }
+}
+
+#[test]
+fn patches_are_exact_around_every_edge() {
+    let mut random = Random::new(10);
+    // Halos of none to four values, all phases used and not, a step of a row of the kernel and of all of it.
+    let windows = [([3, 3], [1, 1]), ([2, 5], [2, 1]), ([3, 4], [1, 3]), ([7, 7], [2, 2]), ([1, 2], [3, 4])];
+    let paddings = [Padding::all(1), Padding { top: 2, left: 0, bottom: 1, right: 3 }, Padding::symmetric(0, 6)];
+    // Output channels around a tile of four, and groups.
+    let channels = [(3, 1, 1), (1, 4, 1), (4, 10, 2), (3, 3, 3)];
+    // Rows and columns of the output around a patch, and around what the lanes of most subgroups take together.
+    let (heights, widths, images) = ([1, 2, 3, 5], [1, 3, 4, 5, 31, 34], [1, 3]);
+    for (kernel, stride) in windows {
+        for row in pairwise(&[paddings.len(), channels.len(), heights.len(), widths.len(), images.len()]) {
+            let (padding, (c, o, groups)) = (paddings[row[0]], channels[row[1]]);
+            let side = |axis: usize, out: usize, padded: usize| {
+                ((out - 1) * stride[axis] + kernel[axis]).saturating_sub(padded).max(1)
+            };
+            let height = side(0, heights[row[2]], padding.top + padding.bottom);
+            let width = side(1, widths[row[3]], padding.left + padding.right);
+            let op = Conv2d { stride, padding, groups, ..Default::default() };
+            let inputs = [
+                integers(&mut random, &[images[row[4]], c, height, width]),
+                integers(&mut random, &[o, c / groups, kernel[0], kernel[1]]),
+            ];
+            for gpu in devices() {
+                let Some(patches) = patches(gpu) else { continue };
+                let gpu = with_profile(gpu, |profile| profile.contractions = vec![patches]);
+                for report in verify::candidates(&gpu, &op, &inputs).unwrap() {
+                    passes(&op, &report, true);
+                }
+            }
+        }
+    }
+}
+
+/// A driver on the CPU with subgroups of eight.
+fn on_the_cpu() -> DeviceProfile {
+    let mut profile = DeviceProfile { class: Class::Cpu, subgroup_size: (8, 8), ..DeviceProfile::baseline() };
+    profile.features |= wgpu::Features::SUBGROUP;
+    profile
+}
+
+#[test]
+fn patches_refuse_what_is_no_convolution_of_theirs() {
+    let profile = DeviceProfile {
+        contractions: vec![tilewise::ContractionVariant {
+            body: tilewise::ContractionBody::Patches,
+            lanes: (8, 1),
+            per_lane: (4, 8),
+            step: 1,
+        }],
+        ..on_the_cpu()
+    };
+    let refused = |op: &dyn Op, inputs: &[Layout]| match op.plan(&profile, inputs) {
+        Err(Error::Limit { limit, needed, available, .. }) => (limit, needed, available),
+        other => panic!("{other:?}"),
+    };
+    let (x, op) = (f32s(&[2, 3, 8, 30]), Conv2d::default());
+    let of = |kernel: [usize; 2]| [x.clone(), f32s(&[4, 3, kernel[0], kernel[1]])];
+    assert_eq!(refused(&op, &of([1, 1])), ("operands without windows", 1, 0));
+    assert_eq!(refused(&Conv2d { dilation: [1, 3], ..op }, &of([3, 2])), ("dilation", 3, 1));
+    assert_eq!(refused(&op, &of([3, 6])), ("values of a window behind its vector", 5, 4));
+    let transposed = ConvTranspose2d::default();
+    assert_eq!(refused(&transposed, &[x.clone(), f32s(&[3, 4, 3, 3])]), ("transposed windows", 1, 0));
+    let wide = [f32s(&[1, 1, 1, 240_010]), f32s(&[1, 1, 1, 2])];
+    assert_eq!(refused(&op, &wide), ("loop trips", 60_003, 60_000));
+    // A dilation of a single tap is none, and a stride shortens the halo.
+    assert!(Conv2d { dilation: [9, 9], stride: [1, 2], ..op }.plan(&profile, &of([1, 1])).is_ok());
+    assert!(Conv2d { stride: [1, 2], ..op }.plan(&profile, &of([8, 10])).is_ok());
+    assert!(op.plan(&DeviceProfile { subgroup_size: (4, 4), ..profile.clone() }, &of([3, 3])).is_err());
+}
+
+#[test]
+fn drivers_on_the_cpu_choose_by_what_a_convolution_costs() {
+    let chosen = |op: Conv2d, x: &[usize], weight: &[usize]| {
+        let plan = op.plan(&on_the_cpu(), &[f32s(x), f32s(weight)]).unwrap();
+        plan.variant.split(' ').next().unwrap().to_owned()
+    };
+    let op = Conv2d { padding: Padding::all(1), ..Default::default() };
+    assert_eq!(chosen(op, &[8, 64, 56, 56], &[64, 64, 3, 3]), "contraction/patches");
+    assert_eq!(chosen(Conv2d { stride: [2, 2], ..op }, &[1, 3, 224, 224], &[64, 3, 7, 7]), "contraction/patches");
+    // Rows of four pixels and a halo are half empty.
+    assert_eq!(chosen(op, &[1, 512, 4, 4], &[512, 512, 3, 3]), "contraction/broadcast");
+    assert_eq!(chosen(Conv2d { dilation: [2, 2], ..op }, &[8, 64, 56, 56], &[64, 64, 3, 3]), "contraction/broadcast");
+    assert_eq!(chosen(Conv2d::default(), &[8, 64, 56, 56], &[64, 64, 1, 1]), "contraction/broadcast");
 }
 
 #[test]

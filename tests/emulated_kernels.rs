@@ -104,10 +104,12 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 10] = [
     "contraction/broadcast.wgsl",
     "contraction/direct.wgsl",
     "contraction/pack.wgsl",
+    "contraction/patches.wgsl",
+    "contraction/planes.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
     "reduce/reduce.wgsl",

@@ -258,6 +258,10 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { step: 1, ..broadcast });
     refused(ContractionVariant { lanes: (4, 2), ..broadcast });
     refused(ContractionVariant { per_lane: (4, 6), ..broadcast });
+    let patches = ContractionVariant { body: tilewise::ContractionBody::Patches, step: 1, ..broadcast };
+    refused(ContractionVariant { step: 4, ..patches });
+    refused(ContractionVariant { lanes: (4, 2), ..patches });
+    refused(ContractionVariant { per_lane: (6, 4), ..patches });
     refused(ContractionVariant { per_lane: (1, 1), step: 3, ..TILED });
     refused(ContractionVariant { lanes: (u32::MAX, u32::MAX), ..TILED });
 }

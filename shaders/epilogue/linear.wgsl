@@ -18,20 +18,34 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
 
-fn store(batch: vec3<u32>, row: u32, column: u32, sum: f32) {
-    var at = params.offset + dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2)) + row * params.row_stride;
+// A column of a batch entry, and where its first row lies: found once for all rows, since it takes a division.
+struct State {
+    batch: vec3<u32>,
+    column: u32,
+    base: u32,
+}
+
+fn begin(batch: vec3<u32>, column: u32) -> State {
+    let entry = params.offset + dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
     if COLUMNS_SPLIT {
         let c = column + params.column_first;
-        at += c / params.column_inner * params.column_outer_stride + c % params.column_inner;
-    } else {
-        at += column;
+        return State(batch, column, entry + c / params.column_inner * params.column_outer_stride + c % params.column_inner);
     }
+    return State(batch, column, entry + column);
+}
+
+fn store(batch: vec3<u32>, row: u32, column: u32, sum: f32) {
+    store_row(begin(batch, column), row, sum);
+}
+
+fn store_row(state: State, row: u32, sum: f32) {
+    let at = state.base + row * params.row_stride;
     var value = sum;
     if params.first == 0u {
         value += f32(data[at]);
     }
     if params.last == 1u {
-        value = activate(params.alpha * value + addend_load(batch, row, column));
+        value = activate(params.alpha * value + addend_load(state.batch, row, state.column));
     }
     data[at] = Elem(value);
 }

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod panels;
+mod patches;
 
 use std::ops::Range;
 
@@ -21,6 +22,7 @@ use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
+const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
@@ -168,6 +170,19 @@ pub enum Body {
     Direct,
     /// Register tile of a subgroup, in which lanes hand each other the values of the left operand.
     Broadcast,
+    /// Register tile of a subgroup over patches of pixels, for convolutions: columns of a lane are a patch, four to a row.
+    Patches,
+}
+
+impl Body {
+    fn shader(self) -> ShaderFile {
+        match self {
+            Body::Tiled => TILED,
+            Body::Direct => DIRECT,
+            Body::Broadcast => BROADCAST,
+            Body::Patches => PATCHES,
+        }
+    }
 }
 
 impl Variant {
@@ -183,6 +198,7 @@ impl Variant {
             Body::Tiled => format!("contraction/tiled {m}x{n}x{}", self.step),
             Body::Direct => format!("contraction/direct {m}x{n}"),
             Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
+            Body::Patches => format!("contraction/patches {m}x{n}"),
         }
     }
 
@@ -196,10 +212,12 @@ impl Variant {
             let (lanes, step) = ((self.lanes.0 * self.lanes.1) as usize, self.step as usize);
             (m * step).is_multiple_of(lanes) && (n * step).is_multiple_of(lanes)
         };
+        let in_fours = |counts: &[u32]| self.lanes.1 == 1 && counts.iter().all(|count| count.is_multiple_of(4));
         let fits = || match self.body {
             Body::Tiled => shared(),
             Body::Direct => self.step == 1,
-            Body::Broadcast => self.step == 4 && self.lanes.1 == 1 && self.per_lane.1.is_multiple_of(4),
+            Body::Broadcast => self.step == 4 && in_fours(&[self.per_lane.1]),
+            Body::Patches => self.step == 1 && in_fours(&[self.per_lane.0, self.per_lane.1]),
         };
         if counted && fits() {
             return Ok(());
@@ -208,8 +226,9 @@ impl Variant {
             op,
             option: "contractions of the profile",
             value: format!("{self:?}"),
-            requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; direct bodies walk k one by one, \
-                broadcast ones in steps of 4, with a row of lanes and columns in fours",
+            requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; direct bodies and patches walk k one \
+                by one, broadcast ones in steps of 4; both kinds of whole subgroups take a row of lanes and columns in fours, \
+                patches rows too",
         })
     }
 }
@@ -220,7 +239,7 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    kernel.body == BROADCAST
+    [BROADCAST, PATCHES].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
@@ -292,6 +311,7 @@ pub(crate) fn build(
             Some(panels::feeds(problem, operands))
         }
         Body::Tiled | Body::Direct => None,
+        Body::Patches => return patches::build(problem, variant, operands, profile),
     };
     let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize, feeds };
     let mut scratch: Vec<u64> = Vec::new();
@@ -489,12 +509,7 @@ fn dispatch(
     let (m_dim, n_dim, k_dim) = pieces.dims();
     let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
     let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
-    let body = match variant.body {
-        Body::Tiled => TILED,
-        Body::Direct => DIRECT,
-        Body::Broadcast => BROADCAST,
-    };
-    let mut assembly = Assembly::new(operands.op, body, operands.arena());
+    let mut assembly = Assembly::new(operands.op, variant.body.shader(), operands.arena());
 
     assembly.common(GRID);
     activation(&mut assembly, problem.activation);
@@ -536,8 +551,18 @@ fn dispatch(
         }
     }
 
+    bytes_moved += bind_epilogue(&mut assembly, pieces, region)?;
+    let (tile_m, tile_n) = variant.tile();
+    let workgroups = batch.iter().product::<usize>() as u64 * (m.div_ceil(tile_m) as u64) * (n.div_ceil(tile_n) as u64);
+    assembly.dispatch(profile, workgroups, Work { flops: pieces.flops(region), bytes: bytes_moved as f64 })
+}
+
+/// Fills the hooks of the epilogue, for the results of a region. Returns the bytes that it reads and writes.
+fn bind_epilogue(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+    let problem = pieces.problem;
+    let (_, n_dim, k_dim) = pieces.dims();
     let range = bytes(pieces.target(region), problem.out.dtype);
-    bytes_moved += range.end - range.start;
+    let mut moved = range.end - range.start;
     assembly.fragment("out", LINEAR);
     assembly.bind(
         "out",
@@ -548,7 +573,7 @@ fn dispatch(
     // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
     assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
     assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
-    batch_strides(&mut assembly, "out", &problem.out.batch)?;
+    batch_strides(assembly, "out", &problem.out.batch)?;
     let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
     assembly.size("out", "row_stride", problem.out.row)?;
     assembly.size("out", "column_first", region.0[n_dim].start % column_inner)?;
@@ -557,20 +582,17 @@ fn dispatch(
 
     if let Some(addend) = &problem.addend {
         let range = bytes(pieces.addend(addend, region), addend.dtype);
-        bytes_moved += range.end - range.start;
+        moved += range.end - range.start;
         assembly.fragment("addend", ADDEND);
         assembly.constant("addend", "Elem", Value::Type(wgsl(addend.dtype)));
         assembly.bind("addend", read(addend.input, range, addend.dtype));
-        batch_strides(&mut assembly, "addend", &addend.batch)?;
+        batch_strides(assembly, "addend", &addend.batch)?;
         assembly.size("addend", "row_stride", addend.row)?.size("addend", "column_stride", addend.column)?;
         assembly.param("addend", "beta", Param::F32(addend.beta));
     } else {
         assembly.fragment("addend", NO_ADDEND);
     }
-
-    let (tile_m, tile_n) = variant.tile();
-    let workgroups = batch.iter().product::<usize>() as u64 * (m.div_ceil(tile_m) as u64) * (n.div_ceil(tile_n) as u64);
-    assembly.dispatch(profile, workgroups, Work { flops: pieces.flops(region), bytes: bytes_moved as f64 })
+    Ok(moved)
 }
 
 /// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.

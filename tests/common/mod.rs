@@ -15,22 +15,27 @@ pub const TILED: ContractionVariant =
 /// The same tile without workgroup memory.
 pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
 
-/// The body of one subgroup on a device that has subgroups of one size: two loads of columns, and rows that leave lanes over.
+/// The bodies of one subgroup on a device that has subgroups of one size. Of products: two loads of columns, and rows that
+/// leave lanes over.
 pub fn broadcast(gpu: &Gpu) -> Option<ContractionVariant> {
+    of_a_subgroup(gpu, ContractionBody::Broadcast, (6, 8), 4)
+}
+
+/// Of convolutions: four output channels of patches of two rows.
+pub fn patches(gpu: &Gpu) -> Option<ContractionVariant> {
+    of_a_subgroup(gpu, ContractionBody::Patches, (4, 8), 1)
+}
+
+fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u32) -> Option<ContractionVariant> {
     let profile = gpu.profile();
     let (lanes, most) = profile.subgroup_size;
     let usable = lanes == most && profile.features.contains(wgpu::Features::SUBGROUP);
-    usable.then_some(ContractionVariant {
-        body: ContractionBody::Broadcast,
-        lanes: (lanes, 1),
-        per_lane: (6, 8),
-        step: 4,
-    })
+    usable.then_some(ContractionVariant { body, lanes: (lanes, 1), per_lane, step })
 }
 
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
-    [TILED, DIRECT].into_iter().chain(broadcast(gpu)).collect()
+    [TILED, DIRECT].into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
 }
 
 /// An element an invocation: the least to compile, where each shape or epilogue needs a kernel of its own.

@@ -5,6 +5,7 @@
 //! and 10 in the best tile of the direct body.
 
 use super::panels::{self, Feed};
+use super::patches::Patches;
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
@@ -18,6 +19,10 @@ const MULTIPLY_ADD: f64 = 0.18;
 const BROADCAST: f64 = 0.4;
 /// For packing four values a lane: four loads, a store of 16 bytes, and finding the addresses, which is two thirds of it.
 const PACK: f64 = 200.0;
+/// For copying four values a lane into a plane: four loads and a store, and finding out what lies outside of the image.
+const COPY: f64 = 75.0;
+/// For keeping a sum over a step of patches: it is written under the loop's mask.
+const KEEP: f64 = 0.5;
 /// For starting a workgroup and finding its tile.
 const WORKGROUP: f64 = 1000.0;
 
@@ -26,6 +31,8 @@ const BROADCAST_TILES: [(u32, u32); 10] =
     [(1, 8), (1, 16), (2, 8), (4, 8), (8, 4), (16, 4), (16, 8), (24, 4), (32, 4), (32, 8)];
 /// Above so many sums the compiler takes more than a second: for columns that are far apart alone.
 const QUICK_SUMS: u32 = 128;
+/// Output channels and pixels of a lane: more channels lessen the loads of images, more rows of pixels those of weights.
+const PATCHES_TILES: [(u32, u32); 4] = [(4, 8), (8, 8), (8, 16), (16, 8)];
 const DIRECT_TILES: [(u32, u32); 7] = [(1, 1), (1, 4), (1, 8), (4, 4), (4, 8), (8, 4), (8, 8)];
 
 /// Rows of b with so many columns lie in pages of their own, and in the same few sets of the nearest cache.
@@ -51,11 +58,17 @@ fn broadcast(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     lanes.into_iter().flat_map(|lanes| BROADCAST_TILES.map(|tile| variant(Body::Broadcast, lanes, tile)))
 }
 
-pub(super) fn every(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
-    broadcast(profile).chain(direct(profile))
+/// The tiles of the patches body, likewise.
+fn patches(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    let lanes = profile.fixed_subgroup_size();
+    lanes.into_iter().flat_map(|lanes| PATCHES_TILES.map(|tile| variant(Body::Patches, lanes, tile)))
 }
 
-/// The two bodies' best tiles, the faster one first, with the reason.
+pub(super) fn every(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    broadcast(profile).chain(patches(profile)).chain(direct(profile))
+}
+
+/// The bodies' best tiles, the fastest first, with the reason.
 pub(super) fn ranked(
     problem: &Contraction,
     operands: &Operands<'_>,
@@ -64,7 +77,9 @@ pub(super) fn ranked(
     let mut best = vec![cheapest(direct(profile), |tile| direct_ns(problem, tile))];
     if profile.fixed_subgroup_size().is_some() {
         best.push(cheapest(broadcast(profile), |tile| broadcast_ns(problem, operands, tile)));
+        best.push(cheapest(patches(profile), |tile| patches_ns(problem, operands, tile)));
     }
+    best.retain(|(_, ns)| ns.is_finite());
     best.sort_by(|(_, x), (_, y)| x.total_cmp(y));
     let Contraction { m, n, k, .. } = *problem;
     let why = |ns: f64| format!("class Cpu, m={m}, n={n}, k={k}: about {:.3} ms on a core, by its loads", ns * 1e-6);
@@ -106,4 +121,14 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     };
     let packing = packed(a, problem.m) + packed(b, problem.n);
     packing + tiles(problem, variant) * (WORKGROUP + problem.k.div_ceil(4) as f64 * step)
+}
+
+fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant) -> f64 {
+    let Ok(patches) = Patches::of(operands.op, problem, variant) else { return f64::INFINITY };
+    let counts = patches.counts(problem);
+    let sums = f64::from(variant.per_lane.0 * variant.per_lane.1);
+    let handed_on = counts.weights * (BROADCAST + f64::from(variant.per_lane.1) * MULTIPLY_ADD);
+    let step = counts.loads * VECTOR_LOAD + handed_on + sums * KEEP;
+    let packing = (counts.panels * PACK + counts.planes * COPY) / f64::from(variant.lanes.0);
+    packing + counts.tiles * (WORKGROUP + counts.steps * step)
 }

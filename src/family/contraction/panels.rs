@@ -12,8 +12,8 @@ use crate::problem::Operands;
 use crate::profile::DeviceProfile;
 use crate::split::{Region, bytes};
 
-const PACK: ShaderFile = shader!("contraction/pack.wgsl");
-const PANELS: ShaderFile = shader!("epilogue/panels.wgsl");
+pub(super) const PACK: ShaderFile = shader!("contraction/pack.wgsl");
+pub(super) const PANELS: ShaderFile = shader!("epilogue/panels.wgsl");
 const VECTORS: ShaderFile = shader!("load/vectors.wgsl");
 const QUADS_ALONG: ShaderFile = shader!("load/quads_along.wgsl");
 const QUADS_ACROSS: ShaderFile = shader!("load/quads_across.wgsl");

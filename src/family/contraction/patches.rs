@@ -1,0 +1,428 @@
+//! Convolutions in patches of pixels, on drivers that run on the CPU: images are copied into padded planes of vectors and weights
+//! into panels, and a subgroup makes a tile of patches and output channels of them.
+
+use super::panels::{PACK, PANELS as STORE_PANELS};
+use super::{
+    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, activation, bind_epilogue, bind_operand,
+    expect_subgroups, low_word, read, wgsl, word,
+};
+use crate::compose::{ShaderFile, Value, shader};
+use crate::error::{Error, Result};
+use crate::layout::DType;
+use crate::plan::{
+    Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, expect_dispatches, too_many_trips,
+};
+use crate::problem::{Built, Operands};
+use crate::profile::DeviceProfile;
+use crate::split::{Cut, Divisible, Region, bytes, split};
+
+const PLANES: ShaderFile = shader!("contraction/planes.wgsl");
+const LOAD_PANELS: ShaderFile = shader!("load/panels.wgsl");
+
+/// Elements of a vector, which are the pixels of a row of a patch.
+const VECTOR: usize = 4;
+const VECTOR_BYTES: u64 = VECTOR as u64 * DType::F32.size();
+/// Values of the vectors behind its own that a lane can get.
+const MOST_HALO: usize = VECTOR;
+/// Above so many multiply-adds of vectors a step takes one row of the kernel instead of all: the compiler would take more than
+/// a second. Nine taps of 8 x 4 vectors are 288.
+const UNROLLED: usize = 320;
+
+/// The scratch buffers.
+const WEIGHTS: usize = 0;
+const IMAGES: usize = 1;
+
+/// A convolution as the body sees it: what its constants and the sizes of its planes follow from.
+pub(super) struct Patches<'a> {
+    windows: &'a Windows,
+    /// Output channels of a tile.
+    rows: usize,
+    /// Rows of a patch.
+    patch: usize,
+    lanes: usize,
+}
+
+impl<'a> Patches<'a> {
+    /// # Errors
+    /// [`Error::Limit`] for problems that are none, or whose windows reach further than lanes hand on.
+    pub fn of(op: &'static str, problem: &'a Contraction, variant: &Variant) -> Result<Self> {
+        let Addressing::Windows(windows) = &problem.b.addressing else {
+            return Err(unfit(op, "operands without windows", 1, 0));
+        };
+        let patches = Patches {
+            windows,
+            rows: variant.per_lane.0 as usize,
+            patch: variant.per_lane.1 as usize / VECTOR,
+            lanes: variant.lanes.0 as usize,
+        };
+        // A dilation that no second tap follows is none.
+        let dilation = |axis: usize| if windows.kernel[axis] == 1 { 1 } else { windows.dilation[axis] };
+        for (what, needed, available) in [
+            ("transposed windows", windows.transposed.into(), 0),
+            ("dilation", dilation(0).max(dilation(1)), 1),
+            ("values of a window behind its vector", patches.halo(), MOST_HALO),
+            ("batch dimensions", problem.batch.len(), 1),
+        ] {
+            if needed > available {
+                return Err(unfit(op, what, needed, available));
+            }
+        }
+        for trips in [patches.steps(), patches.pitch()] {
+            if trips > MAX_TRIPS {
+                return Err(too_many_trips(op, trips));
+            }
+        }
+        Ok(patches)
+    }
+
+    /// Runs that a line is stored in: columns that a stride apart.
+    fn phases(&self) -> usize {
+        self.windows.kernel[1].min(self.windows.stride[1])
+    }
+
+    /// Values of a run that the windows of four neighbours reach beyond four.
+    fn halo(&self) -> usize {
+        (self.windows.kernel[1] - 1) / self.windows.stride[1]
+    }
+
+    /// Vectors of a run, each with its patch.
+    fn pitch(&self) -> usize {
+        (self.windows.output[1] + self.halo()).div_ceil(VECTOR)
+    }
+
+    /// Rows of patches of an image.
+    fn blocks(&self) -> usize {
+        self.windows.output[0].div_ceil(self.patch)
+    }
+
+    /// Rows of a plane.
+    fn plane_rows(&self) -> usize {
+        (self.blocks() * self.patch - 1) * self.windows.stride[0] + self.windows.kernel[0]
+    }
+
+    /// Vectors of a plane.
+    fn plane(&self) -> usize {
+        self.plane_rows().saturating_mul(self.phases()).saturating_mul(self.pitch())
+    }
+
+    /// Vectors of an image's channels of one group.
+    fn group(&self) -> usize {
+        self.plane().saturating_mul(self.windows.channels)
+    }
+
+    /// Rows of the kernel that a step takes.
+    fn tap_rows(&self) -> usize {
+        let [height, width] = self.windows.kernel;
+        if self.rows * self.patch * height.saturating_mul(width) <= UNROLLED { height } else { 1 }
+    }
+
+    fn steps(&self) -> usize {
+        self.windows.channels * (self.windows.kernel[0] / self.tap_rows())
+    }
+
+    /// Rows of the plane from a line of a step to the next: with one row of taps, those between are read by none.
+    fn line_step(&self) -> usize {
+        if self.tap_rows() == 1 { self.windows.stride[0] } else { 1 }
+    }
+
+    /// Runs that a lane loads in a step.
+    fn runs(&self) -> usize {
+        let lines = (self.patch - 1) * (self.windows.stride[0] / self.line_step()) + self.tap_rows();
+        lines * self.phases()
+    }
+
+    /// Vectors of weights that a step takes.
+    fn weights(&self) -> usize {
+        self.tap_rows() * self.windows.kernel[1] * self.rows / VECTOR
+    }
+
+    /// Vectors of a panel: the weights of a tile's output channels.
+    fn panel(&self, problem: &Contraction) -> usize {
+        problem.k.saturating_mul(self.rows / VECTOR)
+    }
+
+    fn pixels(&self) -> usize {
+        self.windows.output.iter().product()
+    }
+}
+
+fn unfit(op: &'static str, what: &'static str, needed: usize, available: usize) -> Error {
+    Error::Limit {
+        op: op.into(),
+        limit: what,
+        needed: needed as u64,
+        available: available as u64,
+        hint: "a variant that reads windows value by value takes its place",
+    }
+}
+
+/// What a convolution takes, over all groups and images.
+pub(super) struct Counts {
+    /// Workgroups.
+    pub tiles: f64,
+    /// Steps of each.
+    pub steps: f64,
+    /// Loads of a vector in a step.
+    pub loads: f64,
+    /// Weights that a step hands on.
+    pub weights: f64,
+    /// Vectors of the panels of weights.
+    pub panels: f64,
+    /// Vectors of the planes.
+    pub planes: f64,
+}
+
+impl Patches<'_> {
+    pub fn counts(&self, problem: &Contraction) -> Counts {
+        let groups = problem.batch[0] as f64;
+        let images = (problem.n / self.pixels()) as f64;
+        let panels = groups * problem.m.div_ceil(self.rows) as f64;
+        let patches = images * self.blocks() as f64 * self.pitch() as f64;
+        let weights = self.weights();
+        let loads = self.runs() + self.runs().div_ceil(self.lanes) + weights.div_ceil(self.lanes);
+        Counts {
+            tiles: panels * (patches / self.lanes as f64).ceil(),
+            steps: self.steps() as f64,
+            loads: loads as f64,
+            weights: (weights * VECTOR) as f64,
+            panels: panels * self.panel(problem) as f64,
+            planes: groups * images * self.group() as f64,
+        }
+    }
+}
+
+/// A convolution as splitting sees it: as other bodies' contractions, but for cuts and scratch memory.
+struct Parts<'a> {
+    pieces: Pieces<'a>,
+    patches: Patches<'a>,
+}
+
+impl Parts<'_> {
+    fn images(&self, region: &Region) -> usize {
+        region.len(self.pieces.dims().1) / self.patches.pixels()
+    }
+
+    fn panel(&self) -> usize {
+        self.patches.panel(self.pieces.problem)
+    }
+
+    fn panels(&self, region: &Region) -> usize {
+        region.len(self.pieces.dims().0).div_ceil(self.patches.rows)
+    }
+
+    /// Vectors of each scratch buffer.
+    fn scratch(&self, region: &Region) -> [usize; 2] {
+        let groups = region.len(0);
+        [
+            groups.saturating_mul(self.panels(region)).saturating_mul(self.panel()),
+            groups.saturating_mul(self.images(region)).saturating_mul(self.patches.group()),
+        ]
+    }
+
+    fn binding(&self, region: &Region, number: usize, access: Access) -> Binding {
+        let bytes = (self.scratch(region)[number] as u64).saturating_mul(VECTOR_BYTES);
+        Binding { slot: Slot::Scratch(number), range: 0..bytes, access, element: VECTOR_BYTES }
+    }
+
+    /// Refuses a region that a limit cut in the middle of an image.
+    fn expect_whole_images(&self, region: &Region) -> Result<()> {
+        let pixels = self.patches.pixels();
+        let rest = region.len(self.pieces.dims().1) % pixels;
+        if rest == 0 { Ok(()) } else { Err(unfit(self.pieces.op, "pixels of an image in a part", pixels, rest)) }
+    }
+}
+
+impl Divisible for Parts<'_> {
+    fn op(&self) -> &'static str {
+        self.pieces.op
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        let (m, n, _) = self.pieces.dims();
+        [(0, 1), (m, self.patches.rows), (n, self.patches.pixels())]
+            .map(|(dim, grain)| Cut { dim, grain, free: true })
+            .into()
+    }
+
+    fn spans(&self, region: &Region) -> Vec<(Slot, std::ops::Range<u64>)> {
+        let mut spans = self.pieces.spans(region);
+        spans.extend([WEIGHTS, IMAGES].map(|number| {
+            let binding = self.binding(region, number, Access::Read);
+            (binding.slot, binding.range)
+        }));
+        spans
+    }
+
+    fn flops(&self, region: &Region) -> f64 {
+        self.pieces.flops(region)
+    }
+}
+
+pub(super) fn build(
+    problem: &Contraction,
+    variant: &Variant,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Built> {
+    expect_subgroups(operands.op, variant, profile)?;
+    let patches = Patches::of(operands.op, problem, variant)?;
+    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: 1, feeds: None };
+    let parts = Parts { pieces, patches };
+    let whole = Region::whole(&[problem.batch[0], problem.m, problem.n, problem.k]);
+    let (mut dispatches, mut scratch) = (Vec::new(), vec![0; 2]);
+    for region in split(&parts, whole, profile)? {
+        parts.expect_whole_images(&region)?;
+        for (number, vectors) in parts.scratch(&region).into_iter().enumerate() {
+            // A region uses the scratch memory after the one before it.
+            scratch[number] = (vectors as u64 * VECTOR_BYTES).max(scratch[number]);
+        }
+        if problem.k > 0 {
+            dispatches.push(pack_weights(&parts, &region, operands, profile)?);
+            dispatches.push(pack_images(&parts, &region, operands, profile)?);
+        }
+        dispatches.push(convolve(&parts, &region, operands, profile)?);
+        expect_dispatches(operands.op, dispatches.len())?;
+    }
+    Ok(Built { scratch, dispatches, aligned: Vec::new() })
+}
+
+/// The sizes that a body gets: refused where they do not fit into 32 bits.
+fn sizes(assembly: &mut Assembly, sizes: &[(&str, usize)]) -> Result<()> {
+    sizes.iter().try_for_each(|(name, size)| assembly.size("", name, *size).map(drop))
+}
+
+fn numbers(assembly: &mut Assembly, numbers: &[(&'static str, usize)]) {
+    for (name, number) in numbers {
+        assembly.constant("", name, word(*number));
+    }
+}
+
+/// Packs the weights of a region, [`Patches::rows`] of them side by side for each tap.
+fn pack_weights(
+    parts: &Parts<'_>,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    // One subgroup of the widest device.
+    const PACKERS: usize = 64;
+    let (pieces, weight) = (&parts.pieces, &parts.pieces.problem.a);
+    let (m, _, k) = pieces.dims();
+    let vectors = parts.scratch(region)[WEIGHTS];
+    let mut assembly = Assembly::new(operands.op, PACK, operands.arena());
+    assembly.common(GRID);
+    let panel = parts.patches.rows;
+    numbers(&mut assembly, &[("WG_X", PACKERS), ("WG_Y", 1), ("PANEL", panel), ("OUTERS", VECTOR), ("KS", 1)]);
+    sizes(
+        &mut assembly,
+        &[
+            ("vectors", vectors),
+            ("outer", region.len(m)),
+            ("panels", parts.panels(region)),
+            ("k", region.len(k)),
+            ("steps", region.len(k)),
+            ("batch_1", 1),
+            ("batch_2", region.len(0)),
+        ],
+    )?;
+    let range = bytes(pieces.operand(weight, region, m), weight.dtype);
+    let moved = range.end - range.start + vectors as u64 * VECTOR_BYTES;
+    bind_operand(&mut assembly, "source", weight, range, region.0[m].start)?;
+    assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, WEIGHTS, Access::Write));
+    assembly.dispatch(profile, vectors.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
+}
+
+/// Copies the images of a region into padded planes.
+fn pack_images(
+    parts: &Parts<'_>,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let (pieces, patches, image) = (&parts.pieces, &parts.patches, &parts.pieces.problem.b);
+    let windows = patches.windows;
+    let (_, n, _) = pieces.dims();
+    let vectors = parts.scratch(region)[IMAGES];
+    let runs = vectors / patches.pitch();
+    let mut assembly = Assembly::new(operands.op, PLANES, operands.arena());
+    assembly.common(GRID);
+    numbers(
+        &mut assembly,
+        &[("WG_X", patches.lanes), ("WG_Y", 1), ("PHASES", patches.phases()), ("STRIDE_W", windows.stride[1])],
+    );
+    assembly.constant("", "Elem", Value::Type(wgsl(image.dtype)));
+    sizes(
+        &mut assembly,
+        &[
+            ("runs", runs),
+            ("pitch", patches.pitch()),
+            ("rows", patches.plane_rows()),
+            ("channels", windows.channels),
+            ("groups", region.len(0)),
+            ("image_stride", windows.image),
+            ("group_stride", windows.batch[0]),
+            ("height", windows.input[0]),
+            ("width", windows.input[1]),
+        ],
+    )?;
+    for (name, padding) in ["origin_h", "origin_w"].into_iter().zip(windows.padding) {
+        assembly.param("", name, Param::U32(low_word(padding).wrapping_neg()));
+    }
+    let range = bytes(pieces.operand(image, region, n), image.dtype);
+    let moved = range.end - range.start + vectors as u64 * VECTOR_BYTES;
+    assembly.bind("source", read(image.input, range, image.dtype));
+    assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, IMAGES, Access::Write));
+    assembly.dispatch(profile, runs.div_ceil(patches.lanes) as u64, Work { flops: 0.0, bytes: moved as f64 })
+}
+
+/// The convolution of a region, from its panels and planes.
+fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Dispatch> {
+    let (pieces, patches, problem) = (&parts.pieces, &parts.patches, parts.pieces.problem);
+    let windows = patches.windows;
+    let m = pieces.dims().0;
+    let mut assembly = Assembly::new(operands.op, Body::Patches.shader(), operands.arena());
+    assembly.common(GRID);
+    activation(&mut assembly, problem.activation);
+    numbers(
+        &mut assembly,
+        &[
+            ("WG_X", patches.lanes),
+            ("WG_Y", 1),
+            ("ROWS", patches.rows),
+            ("COLUMNS", patches.patch * VECTOR),
+            ("PATCH", patches.patch),
+            ("KERNEL_H", windows.kernel[0]),
+            ("KERNEL_W", windows.kernel[1]),
+            ("STRIDE_H", windows.stride[0]),
+            ("STRIDE_W", windows.stride[1]),
+            ("PHASES", patches.phases()),
+            ("TAP_ROWS", patches.tap_rows()),
+            ("LINE_STEP", patches.line_step()),
+        ],
+    );
+    let images = parts.images(region);
+    let of_a_group = images.saturating_mul(patches.blocks()).saturating_mul(patches.pitch());
+    sizes(
+        &mut assembly,
+        &[
+            ("m", region.len(m)),
+            ("steps", patches.steps()),
+            ("patches", of_a_group),
+            ("blocks", patches.blocks()),
+            ("pitch", patches.pitch()),
+            ("plane", patches.plane()),
+            ("group", patches.group()),
+            ("image", patches.group().saturating_mul(region.len(0))),
+            ("panel", parts.panel()),
+            ("out_height", windows.output[0]),
+            ("out_width", windows.output[1]),
+        ],
+    )?;
+    for (hook, number) in [("weight", WEIGHTS), ("planes", IMAGES)] {
+        assembly.fragment(hook, LOAD_PANELS).bind(hook, parts.binding(region, number, Access::Read));
+    }
+    let packed: u64 = parts.scratch(region).iter().map(|&vectors| vectors as u64 * VECTOR_BYTES).sum();
+    let written = bind_epilogue(&mut assembly, pieces, region)?;
+    let tiles = region.len(0) * parts.panels(region) * of_a_group.div_ceil(patches.lanes);
+    assembly.dispatch(profile, tiles as u64, Work { flops: pieces.flops(region), bytes: (packed + written) as f64 })
+}
