@@ -104,10 +104,13 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 11] = [
     "contraction/broadcast.wgsl",
+    "contraction/combine.wgsl",
     "contraction/direct.wgsl",
+    "contraction/narrow.wgsl",
     "contraction/pack.wgsl",
+    "contraction/staged.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
     "reduce/reduce.wgsl",

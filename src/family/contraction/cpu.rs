@@ -5,6 +5,7 @@
 //! and 10 in the best tile of the direct body.
 
 use super::panels::{self, Feed};
+use super::quads::Lie;
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
@@ -42,7 +43,7 @@ pub(super) fn ranked(
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
     let lanes = profile.fixed_subgroup_size();
-    let variant = |body, lanes, per_lane, step| Variant { body, lanes: (lanes, 1), per_lane, step };
+    let variant = |body, lanes, per_lane, step| Variant { body, lanes: (lanes, 1), per_lane, step, parts: 1 };
     // Without subgroups of a size that is known, as many lanes as most such drivers have.
     let direct = |tile| variant(Body::Direct, lanes.unwrap_or(8), tile, 1);
     let broadcast = |lanes, tile| variant(Body::Broadcast, lanes, tile, 4);
@@ -79,7 +80,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     let [a, b] = panels::feeds(problem, operands);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
-    let far = b == Feed::Across && problem.n >= FAR;
+    let far = b == Feed::Lying(Lie::Across) && problem.n >= FAR;
     if !far && variant.per_lane.0 * variant.per_lane.1 > QUICK_SUMS {
         return f64::INFINITY;
     }
@@ -88,7 +89,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
     let packed = |feed, outer: usize| match feed {
         Feed::Packed(_) => entries * outer as f64 * problem.k as f64 / 4.0 / lanes * PACK,
-        Feed::Along | Feed::Across => 0.0,
+        Feed::Lying(_) => 0.0,
     };
     let packing = packed(a, problem.m) + packed(b, problem.n);
     packing + tiles(problem, variant) * (WORKGROUP + problem.k.div_ceil(4) as f64 * step)
