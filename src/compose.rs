@@ -5,7 +5,8 @@
 //! stands first and the generated block last. The files are plain WGSL; compose makes four changes and no other:
 //!
 //! 1. **Prefix.** What a fragment declares at module scope, and the constants generated for its hook, carry the hook's
-//!    name: `load` in the file of hook `a` becomes `a_load`, so one file can serve `a` and `b`.
+//!    name: `load` in the file of hook `a` becomes `a_load`, so one file can serve `a` and `b`. Several files may fill a
+//!    hook together, and see what the others declare.
 //! 2. **Parameters.** Every file declares the parameters it reads as a `struct Params` of scalars and reads them as
 //!    `params.m`. The structs are blanked and merged into one; a fragment's members carry its hook's name.
 //! 3. **Arena.** Where all tensors live in one buffer, `var<storage, read>` becomes `var<storage, read_write>`: a buffer
@@ -128,7 +129,7 @@ pub enum ParamSpace {
 pub struct Composition {
     /// The file that holds the entry point.
     pub body: ShaderFile,
-    /// Hook and file. One file may serve several hooks; what it declares is prefixed with `hook_`.
+    /// Hook and file. One file may serve several hooks, and several files one; what they declare is prefixed with `hook_`.
     pub fragments: Vec<(&'static str, ShaderFile)>,
     /// Helper files, without prefix. A file named twice is included once.
     pub common: Vec<ShaderFile>,
@@ -314,7 +315,11 @@ impl Composition {
         iter::once(("", self.body))
             .chain(self.fragments.iter().copied())
             .chain(common.map(|(_, &file)| ("", file)))
-            .map(|(hook, file)| Ok(Unit { file, hook, parsed: parse_once(file)?, constants: &self.constants }))
+            .map(|(hook, file)| {
+                let others = self.fragments.iter().filter(|&&other| other.0 == hook && other.1 != file);
+                let others = others.map(|&(_, other)| parse_once(other)).collect::<Result<_, _>>()?;
+                Ok(Unit { file, hook, parsed: parse_once(file)?, others, constants: &self.constants })
+            })
             .collect()
     }
 
@@ -639,6 +644,8 @@ struct Unit<'a> {
     /// `""` for the body and for common files.
     hook: &'static str,
     parsed: Arc<Parsed>,
+    /// The other fragments of the hook.
+    others: Vec<Arc<Parsed>>,
     constants: &'a [(&'static str, &'static str, Value)],
 }
 
@@ -663,7 +670,8 @@ impl Unit<'_> {
     /// Whether the hook's prefix goes in front of a name.
     fn prefixes(&self, name: &str) -> bool {
         let generated = || self.constants.iter().any(|&(hook, constant, _)| hook == self.hook && constant == name);
-        !self.hook.is_empty() && (self.parsed.declared.contains(name) || generated())
+        let declared = || iter::once(&self.parsed).chain(&self.others).any(|file| file.declared.contains(name));
+        !self.hook.is_empty() && (declared() || generated())
     }
 
     /// A module-scope name as the composed text spells it.

@@ -107,6 +107,7 @@ fn patches_refuse_what_is_no_convolution_of_theirs() {
             lanes: (8, 1),
             per_lane: (4, 8),
             step: 1,
+            parts: 1,
         }],
         ..on_the_cpu()
     };

@@ -63,7 +63,7 @@ fn a_transposed_copy_reads_a_sector_for_each_lane() {
 
 /// One subgroup of 32, tiles of 32 x 32, panels of 4 x 33 words.
 const ONE_SUBGROUP: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (8, 4), per_lane: (8, 4), step: 4 };
+    ContractionVariant { body: ContractionBody::Tiled, lanes: (8, 4), per_lane: (8, 4), step: 4, parts: 1 };
 
 /// A product of four tiles, in two steps each.
 fn product() -> (Gpu, Plan, Vec<Counted>) {

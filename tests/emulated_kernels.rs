@@ -104,12 +104,15 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 10] = [
+const KERNELS: [&str; 13] = [
     "contraction/broadcast.wgsl",
+    "contraction/combine.wgsl",
     "contraction/direct.wgsl",
+    "contraction/narrow.wgsl",
     "contraction/pack.wgsl",
     "contraction/patches.wgsl",
     "contraction/planes.wgsl",
+    "contraction/staged.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
     "reduce/reduce.wgsl",

@@ -253,8 +253,13 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { per_lane: (1, 0), ..DIRECT });
     refused(ContractionVariant { step: 0, ..TILED });
     refused(ContractionVariant { step: 2, ..DIRECT });
-    let broadcast =
-        ContractionVariant { body: tilewise::ContractionBody::Broadcast, lanes: (8, 1), per_lane: (4, 4), step: 4 };
+    let broadcast = ContractionVariant {
+        body: tilewise::ContractionBody::Broadcast,
+        lanes: (8, 1),
+        per_lane: (4, 4),
+        step: 4,
+        parts: 1,
+    };
     refused(ContractionVariant { step: 1, ..broadcast });
     refused(ContractionVariant { lanes: (4, 2), ..broadcast });
     refused(ContractionVariant { per_lane: (4, 6), ..broadcast });

@@ -24,11 +24,11 @@ pub struct Case {
 
 /// Small tiles, all sides of which differ.
 const TILED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4 };
+    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1 };
 const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
 
 const BROADCAST: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4 };
+    ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4, parts: 1 };
 
 struct List {
     cases: Vec<Case>,

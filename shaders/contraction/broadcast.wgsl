@@ -55,10 +55,10 @@ fn main(
         a[r] = a_begin(batch, min(row, params.m - 1u));
     }
     // Each four columns that lie side by side; the next four lie behind those of all lanes.
-    var b: array<b_State, B_LOADS>;
+    var b: array<b_Quads, B_LOADS>;
     // unroll
     for (var c = 0u; c < B_LOADS; c++) {
-        b[c] = b_begin(batch, first_column + c * WG_X * 4u, params.n);
+        b[c] = b_quads_begin(batch, first_column + c * WG_X * 4u, params.n);
     }
 
     var sums: array<array<vec4<f32>, B_LOADS>, ROWS>;
@@ -70,7 +70,7 @@ fn main(
         }
         // unroll
         for (var c = 0u; c < B_LOADS; c++) {
-            let column_values = b_load(b[c], quad);
+            let column_values = b_quads_turn(b_quads_load(b[c], quad));
             // unroll
             for (var q = 0u; q < 4u; q++) {
                 // unroll

@@ -1,5 +1,5 @@
-// Operand of a contraction in blocks of four columns and four values of k, read as it lies: k is dense, a multiple of 4.
-// Strides and offset count vectors of four.
+// Operand of a contraction in blocks of four rows (or columns) and four values of k, read as it lies: k is dense, a multiple
+// of 4. Strides and offset count vectors of four.
 struct Params {
     offset: u32,
     batch_0: u32,
@@ -10,23 +10,36 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read> data: array<vec4<Elem>>;
 
-struct State {
-    bases: vec4<u32>, // of the columns
+struct Quads {
+    bases: vec4<u32>, // of the rows
 }
 
-// Fixes the batch entry and four columns from `outer` on, of `size`; those beyond repeat the last.
-fn begin(batch: vec3<u32>, outer: u32, size: u32) -> State {
+// Fixes the batch entry and four rows from `outer` on, of `size`; those beyond repeat the last.
+fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
     let entry = dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
-    let columns = min(vec4(outer) + vec4(0u, 1u, 2u, 3u), vec4(size - 1u));
-    return State(vec4(params.offset + entry) + columns * params.outer_stride);
+    let rows = min(vec4(outer) + vec4(0u, 1u, 2u, 3u), vec4(size - 1u));
+    return Quads(vec4(params.offset + entry) + rows * params.outer_stride);
 }
 
-// Vector q holds the values of the four columns at 4 * quad + q.
-fn load(state: State, quad: u32) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(
-        vec4<f32>(data[state.bases.x + quad]),
-        vec4<f32>(data[state.bases.y + quad]),
-        vec4<f32>(data[state.bases.z + quad]),
-        vec4<f32>(data[state.bases.w + quad]),
-    ));
+// Loads a block; only what is made of it waits for the loads.
+fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        vec4<f32>(data[quads.bases.x + quad]),
+        vec4<f32>(data[quads.bases.y + quad]),
+        vec4<f32>(data[quads.bases.z + quad]),
+        vec4<f32>(data[quads.bases.w + quad]),
+    );
+}
+
+// The same with zeros from k on.
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
+    if 4u * quad < k {
+        return quads_load(quads, quad);
+    }
+    return mat4x4<f32>();
+}
+
+// Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
+fn quads_turn(loaded: mat4x4<f32>) -> mat4x4<f32> {
+    return transpose(loaded);
 }

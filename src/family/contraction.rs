@@ -1,12 +1,15 @@
 //! Contractions: matrix products and everything that is one in disguise.
 
 mod cpu;
+mod gpu;
 mod panels;
+mod parts;
 mod patches;
+mod quads;
 
 use std::ops::Range;
 
-use self::panels::Side;
+use self::quads::Side;
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::activation;
@@ -20,6 +23,9 @@ use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
 const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
+const NARROW: ShaderFile = shader!("contraction/narrow.wgsl");
+const COMBINE: ShaderFile = shader!("contraction/combine.wgsl");
+const STAGED: ShaderFile = shader!("contraction/staged.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
@@ -153,12 +159,14 @@ pub struct Addend {
 pub struct Variant {
     /// Which body.
     pub body: Body,
-    /// Invocations of a workgroup along columns (x) and rows (y).
+    /// Invocations of a workgroup along columns (x) and rows (y); of a product of few vectors, along those many and k.
     pub lanes: (u32, u32),
     /// Rows and columns that an invocation computes.
     pub per_lane: (u32, u32),
     /// Values of k taken at once; 1 where k is walked one by one.
     pub step: u32,
+    /// Parts of k whose sums are taken apart, and added in order by a second dispatch; 1 for none.
+    pub parts: u32,
 }
 
 /// The bodies of the family.
@@ -166,8 +174,14 @@ pub struct Variant {
 pub enum Body {
     /// Panels staged in workgroup memory.
     Tiled,
+    /// Panels staged in workgroup memory in vectors: the large tiles.
+    Staged,
     /// Register tile fed from memory.
     Direct,
+    /// A few rows times a matrix that is read once.
+    FewRows,
+    /// A matrix that is read once times a few columns.
+    FewColumns,
     /// Register tile of a subgroup, in which lanes hand each other the values of the left operand.
     Broadcast,
     /// Register tile of a subgroup over patches of pixels, for convolutions: columns of a lane are a patch, four to a row.
@@ -178,7 +192,9 @@ impl Body {
     fn shader(self) -> ShaderFile {
         match self {
             Body::Tiled => TILED,
+            Body::Staged => STAGED,
             Body::Direct => DIRECT,
+            Body::FewRows | Body::FewColumns => NARROW,
             Body::Broadcast => BROADCAST,
             Body::Patches => PATCHES,
         }
@@ -188,25 +204,35 @@ impl Body {
 impl Variant {
     /// Rows and columns of a workgroup's tile.
     pub const fn tile(&self) -> (usize, usize) {
-        (self.lanes.1 as usize * self.per_lane.0 as usize, self.lanes.0 as usize * self.per_lane.1 as usize)
+        let (x, y) = (self.lanes.0 as usize, self.lanes.1 as usize);
+        let (rows, columns) = (self.per_lane.0 as usize, self.per_lane.1 as usize);
+        match self.body {
+            Body::FewRows => (rows, x * columns),
+            Body::FewColumns => (x * columns, rows),
+            _ => (y * rows, x * columns),
+        }
     }
 
     /// `contraction/tiled 64x64x16`
     pub fn name(&self) -> String {
         let (m, n) = self.tile();
-        match self.body {
+        let name = match self.body {
             Body::Tiled => format!("contraction/tiled {m}x{n}x{}", self.step),
+            Body::Staged => format!("contraction/staged {m}x{n}x{}", self.step),
             Body::Direct => format!("contraction/direct {m}x{n}"),
+            Body::FewRows | Body::FewColumns => format!("contraction/narrow {m}x{n}"),
             Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
             Body::Patches => format!("contraction/patches {m}x{n}"),
-        }
+        };
+        if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name }
     }
 
     /// Refuses what the bodies cannot be: lanes or values of none, panels that the invocations do not share out evenly.
     fn check(&self, op: &'static str) -> Result<()> {
-        let counts = [self.lanes.0, self.lanes.1, self.per_lane.0, self.per_lane.1, self.step];
+        let counts = [self.lanes.0, self.lanes.1, self.per_lane.0, self.per_lane.1, self.step, self.parts];
         // Beyond any device's workgroup and any register file, and small enough that products stay in range.
         let counted = counts.iter().all(|count| (1..=1024).contains(count));
+        let (rows, columns) = self.per_lane;
         let shared = || {
             let (m, n) = self.tile();
             let (lanes, step) = ((self.lanes.0 * self.lanes.1) as usize, self.step as usize);
@@ -214,10 +240,15 @@ impl Variant {
         };
         let in_fours = |counts: &[u32]| self.lanes.1 == 1 && counts.iter().all(|count| count.is_multiple_of(4));
         let fits = || match self.body {
-            Body::Tiled => shared(),
-            Body::Direct => self.step == 1,
-            Body::Broadcast => self.step == 4 && in_fours(&[self.per_lane.1]),
-            Body::Patches => self.step == 1 && in_fours(&[self.per_lane.0, self.per_lane.1]),
+            Body::Tiled => shared() && self.parts == 1,
+            Body::Staged => rows.is_multiple_of(4) && columns.is_multiple_of(4) && self.step.is_multiple_of(8),
+            Body::Direct => self.step == 1 && self.parts == 1,
+            Body::FewRows | Body::FewColumns => {
+                let halves = self.lanes.1 > 1 && self.lanes.1.is_power_of_two();
+                rows.is_multiple_of(4) && columns == 4 && self.step == 4 && halves
+            }
+            Body::Broadcast => self.step == 4 && in_fours(&[columns]) && self.parts == 1,
+            Body::Patches => self.step == 1 && in_fours(&[rows, columns]) && self.parts == 1,
         };
         if counted && fits() {
             return Ok(());
@@ -226,15 +257,17 @@ impl Variant {
             op,
             option: "contractions of the profile",
             value: format!("{self:?}"),
-            requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; direct bodies and patches walk k one \
-                by one, broadcast ones in steps of 4; both kinds of whole subgroups take a row of lanes and columns in fours, \
-                patches rows too",
+            requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; staged rows and columns in fours and \
+                steps in eights; few rows or columns in fours, 4 of those many and steps of 4, with a power of two of lanes \
+                along k; direct bodies and patches walk k one by one, broadcast ones in steps of 4; both kinds of whole \
+                subgroups take a row of lanes and columns in fours, patches rows too; parts of k with staged bodies and few \
+                rows or columns alone",
         })
     }
 }
 
 const fn tiled(per_lane: u32) -> Variant {
-    Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16 }
+    Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16, parts: 1 }
 }
 
 /// Whether a kernel relies on how lanes make subgroups.
@@ -244,11 +277,12 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
-    [tiled(4), tiled(2), tiled(1), BASELINE].into_iter().chain(cpu::every(profile)).collect()
+    let plain = gpu::STAGED.into_iter().chain([tiled(4), tiled(2), tiled(1), BASELINE]);
+    plain.chain(cpu::every(profile)).collect()
 }
 
 /// The variant that runs within WebGPU's default limits on every device.
-pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1 };
+pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1 };
 
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(
@@ -261,11 +295,11 @@ pub(crate) fn candidates(
     if !profile.contractions.is_empty() {
         return profile.contractions.iter().map(|&variant| candidate(variant, "the profile's choice".into())).collect();
     }
-    let mut list = Vec::new();
-    if profile.class == Class::Cpu {
-        list.extend(cpu::ranked(problem, operands, profile).into_iter().map(|(variant, why)| candidate(variant, why)));
-    }
-    list.extend(staged(problem).into_iter().map(|(variant, why)| candidate(variant, why)));
+    let ranked = match profile.class {
+        Class::Cpu => cpu::ranked(problem, operands, profile),
+        _ => gpu::ranked(problem, operands, profile),
+    };
+    let mut list: Vec<_> = ranked.into_iter().map(|(variant, why)| candidate(variant, why)).collect();
     list.push(candidate(BASELINE, "runs within any limits".into()));
     // Tuning tries more than a class and a shape speak for.
     if choice.is_some_and(|name| list.iter().all(|known| known.name != name)) {
@@ -273,28 +307,6 @@ pub(crate) fn candidates(
         list.extend(chosen.map(|variant| candidate(variant, "tuned".into())));
     }
     list
-}
-
-/// Staged tiles, largest first: a tile twice as wide does half the loads per multiply-add, but a problem smaller than
-/// a tile leaves lanes idle, so a tile is taken only when the problem fills more than half of its rows and columns.
-/// The others follow in the order of their waste, so that every one stands in the list.
-fn staged(problem: &Contraction) -> Vec<(Variant, String)> {
-    let Contraction { m, n, k, .. } = *problem;
-    let waste = |variant: &Variant| {
-        // Side by side, and in floats: the product of large sizes, rounded up, passes 64 bits.
-        let side = |size: usize, tile: usize| (size.div_ceil(tile) * tile) as f64 / size.max(1) as f64;
-        let (tile_m, tile_n) = variant.tile();
-        side(m, tile_m) * side(n, tile_n)
-    };
-    let mut variants = [tiled(4), tiled(2), tiled(1)];
-    // Loads per multiply-add are 1/per_lane for each operand: weigh the waste by them, at a fixed share for the rest.
-    variants.sort_by(|x, y| {
-        let cost = |v: &Variant| waste(v) * (1.0 + 2.0 / f64::from(v.per_lane.0));
-        cost(x).total_cmp(&cost(y))
-    });
-    let why =
-        |variant: &Variant| format!("m={m}, n={n}, k={k}: {:.2} of the tiles' lanes do work", 1.0 / waste(variant));
-    variants.map(|variant| (variant, why(&variant))).into()
 }
 
 /// The dispatches of a variant.
@@ -305,15 +317,19 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
+    if variant.body == Body::FewColumns {
+        return build(&turned(problem, operands.op)?, &Variant { body: Body::FewRows, ..*variant }, operands, profile);
+    }
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
             Some(panels::feeds(problem, operands))
         }
-        Body::Tiled | Body::Direct => None,
         Body::Patches => return patches::build(problem, variant, operands, profile),
+        _ => None,
     };
-    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: variant.step as usize, feeds };
+    let (step, parts) = (variant.step as usize, variant.parts as usize);
+    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step, parts, feeds };
     let mut scratch: Vec<u64> = Vec::new();
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
@@ -338,18 +354,41 @@ pub(crate) fn build(
             for region in split(&pieces, whole, profile)? {
                 if let Some(feeds) = pieces.feeds {
                     dispatches.extend(panels::pack(&pieces, feeds, &region, operands, profile)?);
-                    // A region uses the scratch memory after the one before it.
-                    let needed = panels::scratch(&pieces, feeds, &region);
-                    scratch.resize(needed.len(), 0);
-                    scratch.iter_mut().zip(needed).for_each(|(most, needed)| *most = needed.max(*most));
                 }
-                expect_dispatches(operands.op, dispatches.len() + 1)?;
+                // A region uses the scratch memory after the one before it.
+                let needed = pieces.scratch(&region);
+                scratch.resize(scratch.len().max(needed.len()), 0);
+                scratch.iter_mut().zip(needed).for_each(|(most, needed)| *most = needed.max(*most));
+                expect_dispatches(operands.op, dispatches.len() + 2)?;
                 dispatches.push(dispatch(&pieces, variant, &region, operands, profile)?);
+                dispatches.extend(parts::combine(&pieces, &region, operands, profile)?);
             }
         }
     }
-    let aligned = pieces.feeds.map_or_else(Vec::new, |feeds| panels::aligned(&pieces, feeds));
+    let aligned = match (variant.body, pieces.feeds) {
+        (Body::Staged | Body::FewRows, _) => quads::aligned(problem, operands),
+        (_, Some(feeds)) => panels::aligned(&pieces, feeds),
+        _ => Vec::new(),
+    };
     Ok(Built { scratch, dispatches, aligned })
+}
+
+/// The problem with rows and columns in each other's place. Its columns have a stride, as pairs with an inner size of 1.
+fn turned(problem: &Contraction, op: &'static str) -> Result<Contraction> {
+    if problem.out.columns.is_some() {
+        return Err(Error::Limit {
+            op: op.into(),
+            limit: "strides of a row",
+            needed: 2,
+            available: 1,
+            hint: "few columns are computed as the few rows of the transposed problem",
+        });
+    }
+    let Contraction { m, n, .. } = *problem;
+    let out = Target { row: 1, columns: Some((1, problem.out.row)), ..problem.out.clone() };
+    let turn = |addend: &Addend| Addend { row: addend.column, column: addend.row, ..addend.clone() };
+    let (a, b, addend) = (problem.b.clone(), problem.a.clone(), problem.addend.as_ref().map(turn));
+    Ok(Contraction { m: n, n: m, a, b, out, addend, ..problem.clone() })
 }
 
 /// Refuses a body of whole subgroups where the device has none of that size, or several sizes.
@@ -391,6 +430,8 @@ struct Pieces<'a> {
     problem: &'a Contraction,
     tile: (usize, usize),
     step: usize,
+    /// Parts of k at the most.
+    parts: usize,
     /// How the operands are fed in vectors, where the body takes them so.
     feeds: Option<[panels::Feed; 2]>,
 }
@@ -399,6 +440,14 @@ impl Pieces<'_> {
     fn dims(&self) -> (usize, usize, usize) {
         let batch = self.problem.batch.len();
         (batch, batch + 1, batch + 2)
+    }
+
+    /// Bytes of the scratch buffers for a region, by their number.
+    fn scratch(&self, region: &Region) -> Vec<u64> {
+        match self.feeds {
+            Some(feeds) => panels::scratch(self, feeds, region),
+            None => parts::scratch(self, region).into_iter().collect(),
+        }
     }
 
     /// The elements of an operand that a region reads; `outer` is its dimension beside k.
@@ -478,10 +527,8 @@ impl Divisible for Pieces<'_> {
             (Slot::Output(0), bytes(self.target(region), out.dtype)),
         ];
         spans.extend(addend.iter().map(|add| (Slot::Input(add.input), bytes(self.addend(add, region), add.dtype))));
-        if let Some(feeds) = self.feeds {
-            let scratch = panels::scratch(self, feeds, region).into_iter().enumerate();
-            spans.extend(scratch.map(|(number, bytes)| (Slot::Scratch(number), 0..bytes)));
-        }
+        let scratch = self.scratch(region).into_iter().enumerate();
+        spans.extend(scratch.map(|(number, bytes)| (Slot::Scratch(number), 0..bytes)));
         spans
     }
 
@@ -505,14 +552,12 @@ fn dispatch(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
-    let problem = pieces.problem;
     let (m_dim, n_dim, k_dim) = pieces.dims();
     let (m, n, k) = (region.len(m_dim), region.len(n_dim), region.len(k_dim));
     let batch: Vec<usize> = region.0[..m_dim].iter().map(|range| range.len()).collect();
     let mut assembly = Assembly::new(operands.op, variant.body.shader(), operands.arena());
 
     assembly.common(GRID);
-    activation(&mut assembly, problem.activation);
     for (name, value) in [
         ("WG_X", variant.lanes.0),
         ("WG_Y", variant.lanes.1),
@@ -522,11 +567,7 @@ fn dispatch(
     ] {
         assembly.constant("", name, Value::U32(value));
     }
-    if variant.body == Body::Tiled {
-        // The two panels, with a value of padding for each k.
-        let (tile_m, tile_n) = (variant.lanes.1 * variant.per_lane.0, variant.lanes.0 * variant.per_lane.1);
-        assembly.workgroup_array(4 * variant.step * (tile_m + 1)).workgroup_array(4 * variant.step * (tile_n + 1));
-    }
+    workgroup_arrays(&mut assembly, variant);
     assembly.size("", "m", m)?.size("", "n", n)?;
     match pieces.feeds {
         Some(_) => assembly.size("", "quads", k.div_ceil(4))?,
@@ -534,33 +575,33 @@ fn dispatch(
     };
     let counted = inner(&batch).map(|size| size.max(1));
     assembly.size("", "batch_1", counted[1])?.size("", "batch_2", counted[2])?;
-
-    let mut bytes_moved = 0;
-    match pieces.feeds {
-        Some([a, b]) => {
-            for (side, feed) in [(Side::A, a), (Side::B, b)] {
-                bytes_moved += panels::bind_fed(&mut assembly, pieces, side, feed, region)?;
-            }
-        }
-        None => {
-            for (hook, operand, dim) in [("a", &problem.a, m_dim), ("b", &problem.b, n_dim)] {
-                let range = bytes(pieces.operand(operand, region, dim), operand.dtype);
-                bytes_moved += range.end - range.start;
-                bind_operand(&mut assembly, hook, operand, range, region.0[dim].start)?;
-            }
-        }
+    if matches!(variant.body, Body::Staged | Body::FewRows) {
+        assembly.size("", "batch_0", counted[0])?.size("", "chunk", parts::chunk(pieces, region))?;
     }
 
-    bytes_moved += bind_epilogue(&mut assembly, pieces, region)?;
+    let mut bytes_moved = 0;
+    for side in Side::BOTH {
+        bytes_moved += bind_side(&mut assembly, pieces, variant.body, side, region, operands)?;
+    }
+
+    let parts = parts::count(pieces, region);
+    bytes_moved += if parts > 1 {
+        parts::bind_partials(&mut assembly, pieces, region)?
+    } else {
+        bind_output(&mut assembly, pieces, region)?
+    };
+
     let (tile_m, tile_n) = variant.tile();
-    let workgroups = batch.iter().product::<usize>() as u64 * (m.div_ceil(tile_m) as u64) * (n.div_ceil(tile_n) as u64);
-    assembly.dispatch(profile, workgroups, Work { flops: pieces.flops(region), bytes: bytes_moved as f64 })
+    let tiles = batch.iter().product::<usize>() as u64 * (m.div_ceil(tile_m) as u64) * (n.div_ceil(tile_n) as u64);
+    let work = Work { flops: pieces.flops(region), bytes: bytes_moved as f64 };
+    assembly.dispatch(profile, tiles * parts as u64, work)
 }
 
-/// Fills the hooks of the epilogue, for the results of a region. Returns the bytes that it reads and writes.
-fn bind_epilogue(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+/// Fills the hooks of the epilogue. Returns the bytes that it reads and writes.
+fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
     let problem = pieces.problem;
     let (_, n_dim, k_dim) = pieces.dims();
+    activation(assembly, problem.activation);
     let range = bytes(pieces.target(region), problem.out.dtype);
     let mut moved = range.end - range.start;
     assembly.fragment("out", LINEAR);
@@ -595,6 +636,48 @@ fn bind_epilogue(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) 
     Ok(moved)
 }
 
+/// Tells of the panels that a body keeps in workgroup memory.
+fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
+    let (tile_m, tile_n) = (variant.lanes.1 * variant.per_lane.0, variant.lanes.0 * variant.per_lane.1);
+    match variant.body {
+        // Two panels, with a value of padding for each k.
+        Body::Tiled => {
+            assembly.workgroup_array(4 * variant.step * (tile_m + 1)).workgroup_array(4 * variant.step * (tile_n + 1));
+        }
+        // Likewise with a vector of padding.
+        Body::Staged => {
+            assembly.workgroup_array(4 * variant.step * (tile_m + 4)).workgroup_array(4 * variant.step * (tile_n + 4));
+        }
+        // The sums that half of the lanes hand to the others.
+        Body::FewRows | Body::FewColumns => {
+            assembly.workgroup_array(16 * variant.per_lane.0 * variant.lanes.0 * (variant.lanes.1 / 2));
+        }
+        Body::Direct | Body::Broadcast | Body::Patches => {}
+    }
+}
+
+/// Fills an operand's hook with the loader that a body asks for. Returns the bytes that it reads.
+fn bind_side(
+    assembly: &mut Assembly,
+    pieces: &Pieces<'_>,
+    body: Body,
+    side: Side,
+    region: &Region,
+    operands: &Operands<'_>,
+) -> Result<u64> {
+    match (body, pieces.feeds) {
+        (Body::Staged | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
+        (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),
+        _ => {
+            let (operand, outer) = (side.operand(pieces.problem), side.outer(pieces));
+            let range = bytes(pieces.operand(operand, region, outer), operand.dtype);
+            let moved = range.end - range.start;
+            bind_operand(assembly, side.hook(), operand, range, region.0[outer].start)?;
+            Ok(moved)
+        }
+    }
+}
+
 /// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.
 fn bind_operand(
     assembly: &mut Assembly,
@@ -608,8 +691,8 @@ fn bind_operand(
     match &operand.addressing {
         Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
-            // Invocations that stage neighbours should read neighbours: along k where k lies densest.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(*taps > 1 || k < outer)).constant(
+            // Invocations that stage neighbours should read neighbours.
+            assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand))).constant(
                 hook,
                 "TAPS",
                 word(*taps),
@@ -619,8 +702,7 @@ fn bind_operand(
         }
         Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
-            // Pixels lie side by side.
-            assembly.constant(hook, "K_FASTEST", Value::Bool(false));
+            assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand)));
             bind_windows(assembly, hook, windows, first)?;
         }
     }

@@ -11,9 +11,20 @@ use tilewise::{ContractionBody, ContractionVariant, DType, DeviceProfile, Gpu, L
 /// close together. Rows, columns and step differ, so that nothing can be taken for another, and 16 invocations are more
 /// than one subgroup of drivers on the CPU, where barriers matter.
 pub const TILED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4 };
+    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1 };
 /// The same tile without workgroup memory.
 pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
+/// Blocks of panels that the invocations do not share out evenly, in two rounds.
+pub const STAGED: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Staged, lanes: (2, 4), per_lane: (4, 8), step: 8, parts: 1 };
+/// Sums in parts, as many as there are steps where k is short.
+pub const STAGED_IN_PARTS: ContractionVariant = ContractionVariant { parts: 3, ..STAGED };
+/// A few rows, with invocations along k.
+pub const FEW_ROWS: ContractionVariant =
+    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (4, 4), step: 4, parts: 1 };
+/// A few columns, with invocations both ways, in parts.
+pub const FEW_COLUMNS: ContractionVariant =
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (8, 4), parts: 2, ..FEW_ROWS };
 
 /// The bodies of one subgroup on a device that has subgroups of one size. Of products: two loads of columns, and rows that
 /// leave lanes over.
@@ -30,17 +41,18 @@ fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u
     let profile = gpu.profile();
     let (lanes, most) = profile.subgroup_size;
     let usable = lanes == most && profile.features.contains(wgpu::Features::SUBGROUP);
-    usable.then_some(ContractionVariant { body, lanes: (lanes, 1), per_lane, step })
+    usable.then_some(ContractionVariant { body, lanes: (lanes, 1), per_lane, step, parts: 1 })
 }
 
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
-    [TILED, DIRECT].into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
+    let plain = [TILED, DIRECT, STAGED, STAGED_IN_PARTS, FEW_ROWS, FEW_COLUMNS];
+    plain.into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
 }
 
 /// An element an invocation: the least to compile, where each shape or epilogue needs a kernel of its own.
 pub const SMALLEST: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Direct, lanes: (8, 1), per_lane: (1, 1), step: 1 };
+    ContractionVariant { body: ContractionBody::Direct, lanes: (8, 1), per_lane: (1, 1), step: 1, parts: 1 };
 
 /// Sizes around a tile's side: {0, 1, T - 1, T, T + 1, 2 T + 3}.
 pub const fn around(tile: usize) -> [usize; 6] {

@@ -6,6 +6,7 @@
 
 use super::panels::{self, Feed};
 use super::patches::Patches;
+use super::quads::Lie;
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
@@ -43,7 +44,8 @@ fn far_factor(columns: u32) -> f64 {
 }
 
 fn variant(body: Body, lanes: u32, per_lane: (u32, u32)) -> Variant {
-    Variant { body, lanes: (lanes, 1), per_lane, step: if body == Body::Broadcast { 4 } else { 1 } }
+    let step = if body == Body::Broadcast { 4 } else { 1 };
+    Variant { body, lanes: (lanes, 1), per_lane, step, parts: 1 }
 }
 
 /// The tiles of the direct body. Without subgroups of a size that is known, as many lanes as most such drivers have.
@@ -108,7 +110,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     let [a, b] = panels::feeds(problem, operands);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
-    let far = b == Feed::Across && problem.n >= FAR;
+    let far = b == Feed::Lying(Lie::Across) && problem.n >= FAR;
     if !far && variant.per_lane.0 * variant.per_lane.1 > QUICK_SUMS {
         return f64::INFINITY;
     }
@@ -117,7 +119,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
     let packed = |feed, outer: usize| match feed {
         Feed::Packed(_) => entries * outer as f64 * problem.k as f64 / 4.0 / lanes * PACK,
-        Feed::Along | Feed::Across => 0.0,
+        Feed::Lying(_) => 0.0,
     };
     let packing = packed(a, problem.m) + packed(b, problem.n);
     packing + tiles(problem, variant) * (WORKGROUP + problem.k.div_ceil(4) as f64 * step)

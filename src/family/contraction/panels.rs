@@ -1,8 +1,7 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
-use std::ops::Range;
-
-use super::{Addressing, Contraction, Operand, Pieces, batch_strides, bind_operand, inner, read, wgsl};
+use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
+use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, wgsl};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::GRID;
@@ -15,97 +14,42 @@ use crate::split::{Region, bytes};
 pub(super) const PACK: ShaderFile = shader!("contraction/pack.wgsl");
 pub(super) const PANELS: ShaderFile = shader!("epilogue/panels.wgsl");
 const VECTORS: ShaderFile = shader!("load/vectors.wgsl");
-const QUADS_ALONG: ShaderFile = shader!("load/quads_along.wgsl");
-const QUADS_ACROSS: ShaderFile = shader!("load/quads_across.wgsl");
 
-/// Elements of a vector.
-const VECTOR: usize = 4;
 /// Invocations of a workgroup that packs: one subgroup of the widest device.
 const PACKERS: u32 = 64;
 
 /// How the body gets an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Feed {
-    /// As it lies: k is dense.
-    Along,
-    /// As it lies: rows or columns are dense.
-    Across,
+    /// As it lies.
+    Lying(Lie),
     /// Through panels in this scratch buffer.
     Packed(usize),
 }
 
-/// The two operands of a problem, by name of the hook that reads them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    A,
-    B,
-}
-
-impl Side {
-    fn hook(self) -> &'static str {
-        match self {
-            Side::A => "a",
-            Side::B => "b",
-        }
-    }
-
-    fn operand(self, problem: &Contraction) -> &Operand {
-        match self {
-            Side::A => &problem.a,
-            Side::B => &problem.b,
-        }
-    }
-
-    /// The dimension beside k.
-    fn outer(self, pieces: &Pieces<'_>) -> usize {
-        let (m, n, _) = pieces.dims();
-        match self {
-            Side::A => m,
-            Side::B => n,
-        }
-    }
-
-    /// Rows or columns of a panel: those of a tile.
-    fn panel(self, pieces: &Pieces<'_>) -> usize {
-        match self {
-            Side::A => pieces.tile.0,
-            Side::B => pieces.tile.1,
-        }
-    }
-}
-
 /// How both operands are fed.
 pub(super) fn feeds(problem: &Contraction, operands: &Operands<'_>) -> [Feed; 2] {
-    let as_it_lies = [Side::A, Side::B].map(|side| feed_as_it_lies(problem, side, operands));
-    let a = as_it_lies[0].unwrap_or(Feed::Packed(0));
+    // Four values of k are read at once, and of a always so that they lie side by side.
+    let fits = |side, lie| whole(problem.k) && (side == Side::B || lie == Lie::Along);
+    let lies = |side| quads::lie(problem, side, operands).filter(|&lie| fits(side, lie)).map(Feed::Lying);
+    let a = lies(Side::A).unwrap_or(Feed::Packed(0));
     // Scratch buffers are numbered as they are needed.
-    let b = as_it_lies[1].unwrap_or(Feed::Packed(usize::from(as_it_lies[0].is_none())));
+    let b = lies(Side::B).unwrap_or(Feed::Packed(usize::from(matches!(a, Feed::Packed(_)))));
     [a, b]
 }
 
-fn feed_as_it_lies(problem: &Contraction, side: Side, operands: &Operands<'_>) -> Option<Feed> {
-    let operand = side.operand(problem);
-    let Addressing::Dense { ref batch, outer, k, taps: 1 } = operand.addressing else { return None };
-    let whole = |count: usize| count.is_multiple_of(VECTOR);
-    let aligned = u64::from(operands.inputs[operand.input].align) >= vector_bytes(operand.dtype);
-    if !aligned || !whole(problem.k) || !batch.iter().copied().all(whole) {
-        return None;
+/// Rows or columns of an operand's panel: those of a tile.
+fn panel_size(pieces: &Pieces<'_>, side: Side) -> usize {
+    match side {
+        Side::A => pieces.tile.0,
+        Side::B => pieces.tile.1,
     }
-    if k == 1 && whole(outer) {
-        return Some(Feed::Along);
-    }
-    (side == Side::B && outer == 1 && whole(k) && whole(problem.n)).then_some(Feed::Across)
 }
 
 /// The inputs that are read in vectors as they lie.
 pub(super) fn aligned(pieces: &Pieces<'_>, feeds: [Feed; 2]) -> Vec<Slot> {
-    let sides = [Side::A, Side::B].into_iter().zip(feeds);
-    let as_they_lie = sides.filter(|(_, feed)| !matches!(feed, Feed::Packed(_)));
-    as_they_lie.map(|(side, _)| Slot::Input(side.operand(pieces.problem).input)).collect()
-}
-
-fn vector_bytes(dtype: DType) -> u64 {
-    VECTOR as u64 * dtype.size()
+    let lying = Side::BOTH.into_iter().zip(feeds).filter(|(_, feed)| matches!(feed, Feed::Lying(_)));
+    lying.map(|(side, _)| Slot::Input(side.operand(pieces.problem).input)).collect()
 }
 
 /// The panels of a region's operand, in a scratch buffer.
@@ -129,7 +73,7 @@ impl Panels {
         let own = |dim: usize| if strides[dim] == 0 { 1 } else { region.len(dim) };
         let sizes: Vec<usize> = (0..batch_dims).map(own).collect();
         let quads = region.len(k_dim).div_ceil(VECTOR);
-        let panel = side.panel(pieces);
+        let panel = panel_size(pieces, side);
         let (steps, width) = match side {
             Side::A => (quads, panel),
             Side::B => (quads * VECTOR, panel / VECTOR),
@@ -163,7 +107,7 @@ impl Panels {
 
 /// Bytes of the scratch buffers for a region, by their number.
 pub(super) fn scratch(pieces: &Pieces<'_>, feeds: [Feed; 2], region: &Region) -> Vec<u64> {
-    let sides = [Side::A, Side::B].into_iter().zip(feeds);
+    let sides = Side::BOTH.into_iter().zip(feeds);
     let packed = sides.filter(|(_, feed)| matches!(feed, Feed::Packed(_)));
     packed.map(|(side, _)| Panels::of(pieces, side, region).bytes()).collect()
 }
@@ -177,7 +121,7 @@ pub(super) fn pack(
     profile: &DeviceProfile,
 ) -> Result<Vec<Dispatch>> {
     let mut dispatches = Vec::new();
-    for (side, feed) in [Side::A, Side::B].into_iter().zip(feeds) {
+    for (side, feed) in Side::BOTH.into_iter().zip(feeds) {
         let Feed::Packed(number) = feed else { continue };
         let panels = Panels::of(pieces, side, region);
         if panels.vectors() > 0 {
@@ -206,7 +150,7 @@ fn pack_side(
     for (name, value) in [
         ("WG_X", PACKERS),
         ("WG_Y", 1),
-        ("PANEL", side.panel(pieces) as u32),
+        ("PANEL", panel_size(pieces, side) as u32),
         ("OUTERS", outers as u32),
         ("KS", ks as u32),
     ] {
@@ -240,66 +184,52 @@ pub(super) fn bind_fed(
     feed: Feed,
     region: &Region,
 ) -> Result<u64> {
-    let (operand, hook) = (side.operand(pieces.problem), side.hook());
-    let range = bytes(pieces.operand(operand, region, side.outer(pieces)), operand.dtype);
-    let moved = range.end - range.start;
-    let across = side == Side::B && feed != Feed::Along;
-    assembly.fragment(
-        hook,
-        if side == Side::A {
-            VECTORS
-        } else if across {
-            QUADS_ACROSS
-        } else {
-            QUADS_ALONG
-        },
-    );
-    if let Feed::Packed(number) = feed {
-        let panels = Panels::of(pieces, side, region);
-        assembly.bind(hook, panels_binding(number, &panels, Access::Read));
-        assembly.constant(hook, "Elem", Value::Type(wgsl(DType::F32)));
-        assembly.constant(hook, "PANEL", Value::U32(side.panel(pieces) as u32));
-        batch_strides(assembly, hook, &panels.strides())?;
-        assembly.size(hook, "panel_stride", panels.steps * panels.width)?;
-        assembly.size(hook, if across { "k_stride" } else { "quad_stride" }, panels.width)?;
-        return Ok(panels.bytes());
+    match feed {
+        Feed::Packed(number) => bind_packed(assembly, pieces, side, number, region),
+        Feed::Lying(lie) => bind_lying(assembly, pieces, side, lie, region),
     }
-    let Addressing::Dense { batch, outer, k, .. } = &operand.addressing else { return Ok(moved) };
-    expect_whole(pieces, side, feed, range.clone(), region)?;
-    let element = vector_bytes(operand.dtype);
-    assembly.bind(hook, Binding { element, ..read(operand.input, range, operand.dtype) });
-    assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
-    let batch: Vec<usize> = batch.iter().map(|stride| stride / VECTOR).collect();
-    batch_strides(assembly, hook, &batch)?;
-    match (side, feed) {
-        (Side::A, _) => {
-            assembly.constant(hook, "PANEL", Value::U32(1));
-            assembly.size(hook, "panel_stride", outer / VECTOR)?.size(hook, "quad_stride", 1)?;
-        }
-        (Side::B, Feed::Across) => {
-            assembly.constant(hook, "PANEL", Value::U32(VECTOR as u32));
-            assembly.size(hook, "panel_stride", 1)?.size(hook, "k_stride", k / VECTOR)?;
-        }
-        (Side::B, _) => {
-            assembly.size(hook, "outer_stride", outer / VECTOR)?;
-        }
-    }
-    Ok(moved)
 }
 
-/// Refuses a region that a limit cut in the middle of a vector.
-fn expect_whole(pieces: &Pieces<'_>, side: Side, feed: Feed, range: Range<u64>, region: &Region) -> Result<()> {
-    let (_, n, k) = pieces.dims();
-    let dtype = side.operand(pieces.problem).dtype;
-    let whole = |dim| region.len(dim).is_multiple_of(VECTOR);
-    if range.start.is_multiple_of(vector_bytes(dtype)) && whole(k) && (feed == Feed::Along || whole(n)) {
-        return Ok(());
+fn bind_packed(
+    assembly: &mut Assembly,
+    pieces: &Pieces<'_>,
+    side: Side,
+    number: usize,
+    region: &Region,
+) -> Result<u64> {
+    let (panels, hook) = (Panels::of(pieces, side, region), side.hook());
+    let (loader, stride) = match side {
+        Side::A => (VECTORS, "quad_stride"),
+        Side::B => (QUADS_ACROSS, "k_stride"),
+    };
+    assembly.fragment(hook, loader).bind(hook, panels_binding(number, &panels, Access::Read));
+    assembly.constant(hook, "Elem", Value::Type(wgsl(DType::F32)));
+    assembly.constant(hook, "PANEL", Value::U32(panel_size(pieces, side) as u32));
+    batch_strides(assembly, hook, &panels.strides())?;
+    assembly.size(hook, "panel_stride", panels.steps * panels.width)?.size(hook, stride, panels.width)?;
+    Ok(panels.bytes())
+}
+
+fn bind_lying(assembly: &mut Assembly, pieces: &Pieces<'_>, side: Side, lie: Lie, region: &Region) -> Result<u64> {
+    let (operand, hook) = (side.operand(pieces.problem), side.hook());
+    if !(quads::lies_whole(pieces, side, lie, region) && whole(region.len(pieces.dims().2))) {
+        return Err(Error::Limit {
+            op: pieces.op.into(),
+            limit: "whole vectors of a part",
+            needed: vector_bytes(operand.dtype),
+            available: operand.dtype.size(),
+            hint: "a variant that loads element by element takes its place",
+        });
     }
-    Err(Error::Limit {
-        op: pieces.op.into(),
-        limit: "whole vectors of a part",
-        needed: vector_bytes(dtype),
-        available: dtype.size(),
-        hint: "a variant that loads element by element takes its place",
-    })
+    let range = bytes(pieces.operand(operand, region, side.outer(pieces)), operand.dtype);
+    let moved = range.end - range.start;
+    match (side, &operand.addressing) {
+        (Side::A, Addressing::Dense { batch, outer, .. }) => {
+            quads::bind_in_vectors(assembly, hook, operand, range, batch)?;
+            assembly.fragment(hook, VECTORS).constant(hook, "PANEL", Value::U32(1));
+            assembly.size(hook, "panel_stride", outer / VECTOR)?.size(hook, "quad_stride", 1)?;
+        }
+        _ => quads::bind_vectors(assembly, pieces, side, lie, range)?,
+    }
+    Ok(moved)
 }

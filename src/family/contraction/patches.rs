@@ -3,8 +3,8 @@
 
 use super::panels::{PACK, PANELS as STORE_PANELS};
 use super::{
-    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, activation, bind_epilogue, bind_operand,
-    expect_subgroups, low_word, read, wgsl, word,
+    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_operand, bind_output, expect_subgroups,
+    low_word, read, wgsl, word,
 };
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
@@ -266,7 +266,7 @@ pub(super) fn build(
 ) -> Result<Built> {
     expect_subgroups(operands.op, variant, profile)?;
     let patches = Patches::of(operands.op, problem, variant)?;
-    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: 1, feeds: None };
+    let pieces = Pieces { op: operands.op, problem, tile: variant.tile(), step: 1, parts: 1, feeds: None };
     let parts = Parts { pieces, patches };
     let whole = Region::whole(&[problem.batch[0], problem.m, problem.n, problem.k]);
     let (mut dispatches, mut scratch) = (Vec::new(), vec![0; 2]);
@@ -377,12 +377,11 @@ fn pack_images(
 
 /// The convolution of a region, from its panels and planes.
 fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Dispatch> {
-    let (pieces, patches, problem) = (&parts.pieces, &parts.patches, parts.pieces.problem);
+    let (pieces, patches) = (&parts.pieces, &parts.patches);
     let windows = patches.windows;
     let m = pieces.dims().0;
     let mut assembly = Assembly::new(operands.op, Body::Patches.shader(), operands.arena());
     assembly.common(GRID);
-    activation(&mut assembly, problem.activation);
     numbers(
         &mut assembly,
         &[
@@ -422,7 +421,7 @@ fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile
         assembly.fragment(hook, LOAD_PANELS).bind(hook, parts.binding(region, number, Access::Read));
     }
     let packed: u64 = parts.scratch(region).iter().map(|&vectors| vectors as u64 * VECTOR_BYTES).sum();
-    let written = bind_epilogue(&mut assembly, pieces, region)?;
+    let written = bind_output(&mut assembly, pieces, region)?;
     let tiles = region.len(0) * parts.panels(region) * of_a_group.div_ceil(patches.lanes);
     assembly.dispatch(profile, tiles as u64, Work { flops: pieces.flops(region), bytes: (packed + written) as f64 })
 }

@@ -1,0 +1,51 @@
+// Operand of a contraction in blocks of four rows (or columns) and four values of k, gathered value by value with the loader
+// that fills the hook beside this file.
+struct Quads {
+    rows: array<State, 4>,
+}
+
+// Fixes the batch entry and four rows from `outer` on, of `size`; those beyond repeat the last.
+fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
+    var quads: Quads;
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        quads.rows[i] = begin(batch, min(outer + i, size - 1u));
+    }
+    return quads;
+}
+
+// Loads a block; only what is made of it waits for the loads.
+fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
+    var values: mat4x4<f32>;
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var q = 0u; q < 4u; q++) {
+            values[q][i] = load(quads.rows[i], 4u * quad + q);
+        }
+    }
+    return values;
+}
+
+// The same with zeros from k on.
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
+    if 4u * quad + 4u <= k {
+        return quads_load(quads, quad);
+    }
+    var values: mat4x4<f32>;
+    // unroll
+    for (var q = 0u; q < 4u; q++) {
+        if 4u * quad + q < k {
+            // unroll
+            for (var i = 0u; i < 4u; i++) {
+                values[q][i] = load(quads.rows[i], 4u * quad + q);
+            }
+        }
+    }
+    return values;
+}
+
+// Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
+fn quads_turn(loaded: mat4x4<f32>) -> mat4x4<f32> {
+    return loaded;
+}

@@ -1,0 +1,148 @@
+//! The order of candidates on GPUs, by an estimate of the time that each takes there.
+//!
+//! The unit is the time in which an SM does a multiply-add for each of its lanes. No GPU was at hand when this was written: the
+//! figures are those that compilers and data sheets give, and rank candidates whose times lie far apart.
+
+use super::quads::{self, Lie, Side};
+use super::{Addressing, Body, Contraction, Operand, Variant};
+use crate::problem::Operands;
+use crate::profile::DeviceProfile;
+
+/// SMs where their number is unknown: a large card's, since tiles too few for the SMs cost more than tiles too small.
+const SMS: f64 = 64.0;
+/// Invocations that keep an SM busy: two subgroups of 32 for each of four schedulers.
+const BUSY: f64 = 256.0;
+/// Reading a vector from workgroup memory occupies it for as long as four multiply-adds, whoever needs the values; scalars in
+/// their place cost twice that.
+const VECTOR_READS: f64 = 1.0;
+const SCALAR_READS: f64 = 2.0;
+/// Loading a value, finding its address and staging it, per multiply-add that it serves.
+const STAGING: f64 = 8.0;
+/// What an SM's share of the bandwidth takes for a value: 1 TB/s is 2.5e11 values a second, while 64 SMs do 1.2e13 multiply-adds.
+const VALUE: f64 = 50.0;
+/// A second dispatch: 5 microseconds at 1.5 GHz and 128 lanes.
+const DISPATCH: f64 = 1e6;
+
+/// Sums from which on a second pass pays, and the shortest part of them.
+const LONG: usize = 2048;
+const SHORTEST_PART: usize = 512;
+/// The most parts: beyond, adding them up costs more than what they save.
+const MOST_PARTS: usize = 8;
+/// A product of a few vectors has few sums: parts of them cost little.
+const MOST_NARROW_PARTS: usize = 64;
+
+/// Rows (or columns) up to which a product is one of a few vectors.
+pub(super) const FEW: usize = 8;
+
+pub(super) const fn staged(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Variant {
+    Variant { body: Body::Staged, lanes, per_lane, step, parts: 1 }
+}
+
+/// Tiles with the lanes that share out their blocks about evenly. 128 x 128 takes 16.5 KiB of workgroup memory in steps of 16;
+/// devices that grant 16 KiB step by 8.
+pub(super) const STAGED: [Variant; 7] = [
+    staged((16, 16), (8, 8), 16),
+    staged((16, 16), (8, 8), 8),
+    staged((16, 16), (8, 4), 16),
+    staged((32, 8), (8, 4), 16),
+    staged((16, 8), (8, 4), 16),
+    staged((32, 8), (4, 4), 16),
+    staged((8, 8), (4, 4), 32),
+];
+
+/// All tiles that suit a problem, the fastest first, with the reason.
+pub(super) fn ranked(
+    problem: &Contraction,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Vec<(Variant, String)> {
+    let sms = profile.sm_count.filter(|&count| count > 0).map_or(SMS, f64::from);
+    let mut variants: Vec<Variant> = STAGED.into_iter().chain([4, 2, 1].map(super::tiled)).collect();
+    variants.extend(narrow(problem, operands));
+    let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
+    variants.extend(in_parts);
+    let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
+    timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
+    let Contraction { m, n, k, .. } = *problem;
+    let best = entries(problem) * m as f64 * n as f64 * k as f64 / sms;
+    let why = |time: f64| format!("m={m}, n={n}, k={k}: an estimated {:.1} % of the peak", 100.0 * best / time);
+    timed.into_iter().map(|(variant, time)| (variant, why(time))).collect()
+}
+
+/// The kernels for products of a few vectors: invocations lie along k or across it, as the large operand does.
+fn narrow(problem: &Contraction, operands: &Operands<'_>) -> Option<Variant> {
+    let (body, few, large) = match (problem.m, problem.n) {
+        (m, _) if m <= FEW => (Body::FewRows, m, Side::B),
+        (_, n) if n <= FEW && problem.out.columns.is_none() => (Body::FewColumns, n, Side::A),
+        _ => return None,
+    };
+    let along = match quads::lie(problem, large, operands) {
+        Some(lie) => lie == Lie::Along,
+        None => k_fastest(large.operand(problem)),
+    };
+    let lanes = if along { (1, 64) } else { (8, 16) };
+    Some(Variant { body, lanes, per_lane: (few.next_multiple_of(4).max(4) as u32, 4), step: 4, parts: 1 })
+}
+
+/// Whether neighbours in k lie closer than neighbours in rows (or columns).
+pub(super) fn k_fastest(operand: &Operand) -> bool {
+    match &operand.addressing {
+        Addressing::Dense { outer, k, taps, .. } => *taps > 1 || k < outer,
+        // Pixels lie side by side.
+        Addressing::Windows(_) => false,
+    }
+}
+
+/// A variant with its sums in parts, where they are long and its tiles leave a third of the SMs without work.
+fn split(problem: &Contraction, variant: &Variant, sms: f64) -> Option<Variant> {
+    let most = match variant.body {
+        Body::Staged => MOST_PARTS,
+        Body::FewRows | Body::FewColumns => MOST_NARROW_PARTS,
+        _ => return None,
+    };
+    let tiles = tiles(problem, variant) * (lanes(variant) / BUSY).min(1.0);
+    if problem.k < LONG || tiles >= sms * 2.0 / 3.0 {
+        return None;
+    }
+    let parts = ((sms / tiles.max(1.0)) as usize).clamp(2, most).min(problem.k / SHORTEST_PART);
+    Some(Variant { parts: parts as u32, ..*variant })
+}
+
+fn entries(problem: &Contraction) -> f64 {
+    problem.batch.iter().map(|&size| size as f64).product()
+}
+
+/// Tiles of the output, over all batch entries.
+fn tiles(problem: &Contraction, variant: &Variant) -> f64 {
+    let (tile_m, tile_n) = variant.tile();
+    problem.m.div_ceil(tile_m) as f64 * problem.n.div_ceil(tile_n) as f64 * entries(problem)
+}
+
+fn lanes(variant: &Variant) -> f64 {
+    f64::from(variant.lanes.0 * variant.lanes.1)
+}
+
+fn time(problem: &Contraction, variant: &Variant, sms: f64) -> f64 {
+    let parts = f64::from(variant.parts);
+    let workgroups = tiles(problem, variant) * parts;
+    let sums = entries(problem) * problem.m as f64 * problem.n as f64;
+    // Of the busiest SM.
+    let share = (workgroups / sms).ceil();
+    let idle = (BUSY / (share * lanes(variant)).max(1.0)).max(1.0);
+    let length = problem.k as f64 / parts;
+    let (tile_m, tile_n) = variant.tile();
+    let (tile_m, tile_n) = (tile_m as f64, tile_n as f64);
+    let products = match variant.body {
+        Body::FewRows => share * 4.0 * f64::from(variant.lanes.0) * length * VALUE,
+        Body::FewColumns => share * 4.0 * f64::from(variant.lanes.0) * length * VALUE,
+        body => {
+            let reads = if body == Body::Staged { VECTOR_READS } else { SCALAR_READS };
+            let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
+            let each = 1.0 + reads * (1.0 / rows + 1.0 / columns) + STAGING * (1.0 / tile_m + 1.0 / tile_n);
+            share * tile_m * tile_n * length * each
+        }
+    };
+    // Partial sums are written and read once.
+    let combining = if variant.parts > 1 { DISPATCH + 2.0 * parts * sums / sms * VALUE } else { 0.0 };
+    products * idle + combining
+}
