@@ -250,8 +250,7 @@ const fn tiled(per_lane: u32) -> Variant {
 }
 
 /// The variant that runs within WebGPU's default limits on every device.
-pub const BASELINE: Variant =
-    Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1 };
+pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1 };
 
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(

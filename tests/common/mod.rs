@@ -14,22 +14,18 @@ pub const TILED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1 };
 /// The same tile without workgroup memory.
 pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
-/// Blocks of panels that the invocations do not share out evenly, in two rounds.
+/// A panel's block for each invocation.
 pub const STAGED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Staged, lanes: (2, 4), per_lane: (4, 8), step: 8, parts: 1 };
-/// Sums in parts, as many as there are steps where k is short.
-pub const STAGED_IN_PARTS: ContractionVariant = ContractionVariant { parts: 3, ..STAGED };
-/// A few rows, with invocations along k.
+    ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1 };
+/// Blocks that the invocations do not share out evenly, in two rounds; sums in parts, as many as there are steps in a short k.
+pub const STAGED_UNEVENLY: ContractionVariant =
+    ContractionVariant { lanes: (2, 4), per_lane: (4, 8), parts: 3, ..STAGED };
+/// A few rows, with invocations along k alone.
 pub const FEW_ROWS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (4, 4), step: 4, parts: 1 };
+    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
 /// A few columns, with invocations both ways, in parts.
-pub const FEW_COLUMNS: ContractionVariant = ContractionVariant {
-    body: ContractionBody::FewColumns,
-    lanes: (2, 4),
-    per_lane: (8, 4),
-    parts: 2,
-    ..FEW_ROWS
-};
+pub const FEW_COLUMNS: ContractionVariant =
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 2, ..FEW_ROWS };
 
 /// The body of one subgroup on a device that has subgroups of one size: two loads of columns, and rows that leave lanes over.
 pub fn broadcast(gpu: &Gpu) -> Option<ContractionVariant> {
@@ -47,7 +43,7 @@ pub fn broadcast(gpu: &Gpu) -> Option<ContractionVariant> {
 
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
-    [TILED, DIRECT, STAGED, STAGED_IN_PARTS, FEW_ROWS, FEW_COLUMNS].into_iter().chain(broadcast(gpu)).collect()
+    [TILED, DIRECT, STAGED, FEW_ROWS, FEW_COLUMNS].into_iter().chain(broadcast(gpu)).collect()
 }
 
 /// An element an invocation: the least to compile, where each shape or epilogue needs a kernel of its own.
