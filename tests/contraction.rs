@@ -67,7 +67,7 @@ fn run(gpu: &Gpu, case: Case, op: &impl Twin, mut shapes: Vec<Vec<usize>>) {
 fn loaders_memory_params_and_epilogues_go_together() {
     let loaders = [Loader::Dense, Loader::Transposed, Loader::Im2col, Loader::Col2im, Loader::Pointwise];
     let epilogues = [Epilogue::Nothing, Epilogue::ColumnBias, Epilogue::RowBias, Epilogue::Activation];
-    for row in pairwise(&[5, 2, 2, 4, 8]) {
+    for row in pairwise(&[5, 2, 2, 4, 7]) {
         let case = Case {
             loader: loaders[row[0]],
             arena: row[1] == 1,
@@ -126,7 +126,7 @@ fn loaders_memory_params_and_epilogues_go_together() {
 
 #[test]
 fn the_cover_holds_every_pair() {
-    let levels = [5, 2, 2, 4, 8];
+    let levels = [5, 2, 2, 4, 7];
     let rows = pairwise(&levels);
     for j in 0..levels.len() {
         for i in 0..j {
@@ -135,5 +135,5 @@ fn the_cover_holds_every_pair() {
             }
         }
     }
-    assert!(rows.len() < 50, "{}", rows.len());
+    assert!(rows.len() < 45, "{}", rows.len());
 }

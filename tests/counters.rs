@@ -107,6 +107,36 @@ fn bank_conflicts_of_a_known_access() {
     assert_eq!(banks.passes, banks.accesses + banks.extra);
 }
 
+/// 128 x 128 sums of 256 invocations, as GPUs run it.
+const LARGE: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Staged, lanes: (16, 16), per_lane: (8, 8), step: 16, parts: 1 };
+
+#[test]
+fn the_large_tile_is_without_bank_conflicts_and_coalesced() {
+    let limits = Some(tilewise::wgpu::Limits { max_compute_workgroup_storage_size: 32 << 10, ..Default::default() });
+    let gpu = Gpu::emulated(EmulatorOptions { limits, ..Default::default() }).unwrap();
+    assert_eq!(gpu.profile().subgroup_size, (32, 32));
+    let gpu = with_profile(&gpu, |profile| profile.contractions = vec![LARGE]);
+    let (side, k) = (128, 32);
+    for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let op = Matmul { transpose_a, transpose_b, ..Default::default() };
+        let a = if transpose_a { [k, side] } else { [side, k] };
+        let b = if transpose_b { [side, k] } else { [k, side] };
+        let counters = only(&counted(&gpu, &op, &[&a, &b]).1);
+        // For each k an invocation reads 2 vectors of its rows and 2 of its columns; each value is staged once.
+        let (read, staged) = (256 * k * 4 * 16, 4 * 2 * side * k);
+        assert_eq!((counters.workgroup.loaded, counters.workgroup.stored), (read as u64, staged as u64));
+        assert_eq!(counters.storage.loaded, staged as u64);
+        let subgroups = 256 / 32;
+        assert_eq!(counters.banks.accesses, (subgroups * k * 4 + staged / 16 / 32) as u64);
+        assert_eq!(counters.banks.extra, 0, "{op:?}");
+        // Loads take whole sectors; a store of one column in four touches four times as many as it fills.
+        let stores = (side * side / 32) as u64;
+        let transactions = counters.transactions;
+        assert_eq!(transactions.sectors - transactions.least_sectors, stores * (16 - 4), "{op:?}");
+    }
+}
+
 #[test]
 fn countings_nest_and_end_with_errors() {
     let gpu = emulator();

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_variants, f32s, floats, integers,
-    pairwise, passes, with_profile,
+    DIRECT, FEW_COLUMNS, FEW_ROWS, SMALLEST, STAGED, STAGED_UNEVENLY, TILED, around, check, check_full_size,
+    check_projection, check_variants, f32s, floats, integers, pairwise, passes, with_profile,
 };
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
@@ -19,6 +19,52 @@ fn integers_are_exact_around_every_edge_of_a_tile() {
     for row in pairwise(&[6, 6, 6]) {
         let [m, n, k] = [0, 1, 2].map(|factor| sides[factor][row[factor]]);
         check(&Matmul::default(), &[integers(&mut random, &[m, k]), integers(&mut random, &[k, n])], true);
+    }
+}
+
+#[test]
+fn blocks_of_four_are_exact_around_every_edge_of_their_tile() {
+    let mut random = Random::new(1);
+    for variant in [STAGED_UNEVENLY, FEW_ROWS, FEW_COLUMNS] {
+        let (rows, columns) = variant.tile();
+        // What invocations take of k together, or a step; then whole fours, which are loaded as vectors.
+        let taken = (variant.step.max(4 * variant.lanes.1)) as usize;
+        let sides = [rows, columns, taken].map(|side| around(side).into_iter().chain([side + 4]).collect::<Vec<_>>());
+        for row in pairwise(&[7, 7, 7]) {
+            let [m, n, k] = [0, 1, 2].map(|factor| sides[factor][row[factor]]);
+            let inputs = [integers(&mut random, &[m, k]), integers(&mut random, &[k, n])];
+            check_variants(&Matmul::default(), &inputs, true, &[variant]);
+        }
+    }
+}
+
+#[test]
+fn vectors_lie_either_way() {
+    let mut random = Random::new(9);
+    // Sides in fours, which are loaded as vectors where they are dense, and of more than a band of tiles.
+    let (m, n, k) = (9 * STAGED.tile().0 + 4, 20, 44);
+    for (transpose_a, transpose_b) in [(false, false), (true, false), (false, true), (true, true)] {
+        let op = Matmul { transpose_a, transpose_b, ..Default::default() };
+        let a = if transpose_a { [2, k, m] } else { [2, m, k] };
+        let b = if transpose_b { [2, n, k] } else { [2, k, n] };
+        let inputs = [integers(&mut random, &a), integers(&mut random, &b)];
+        check_variants(&op, &inputs, true, &[STAGED, FEW_ROWS, FEW_COLUMNS]);
+    }
+}
+
+#[test]
+fn parts_are_added_before_the_epilogue() {
+    let mut random = Random::new(10);
+    let op = Matmul { alpha: 0.5, beta: -2.0, activation: Activation::Relu, ..Default::default() };
+    for c in [vec![19], vec![21, 1], vec![2, 21, 19]] {
+        let inputs = [integers(&mut random, &[2, 21, 50]), integers(&mut random, &[50, 19]), integers(&mut random, &c)];
+        check_variants(&op, &inputs, true, &[STAGED_UNEVENLY, FEW_COLUMNS]);
+        for gpu in devices() {
+            let gpu = with_profile(gpu, |profile| profile.contractions = vec![STAGED_UNEVENLY]);
+            let plan = op.plan(gpu.profile(), &verify::guarded_layouts(&inputs)).unwrap();
+            // 50 of k are 3 parts of 24 at the most.
+            assert_eq!((plan.dispatches.len(), &*plan.scratch), (2, &[3 * 4 * 2 * 21 * 19][..]), "{plan}");
+        }
     }
 }
 
@@ -153,9 +199,9 @@ fn a_smaller_device_gets_a_smaller_variant() {
         plans.into_iter().map(|plan| plan.variant).collect()
     };
     let memory = variants(&|profile| profile.limits.max_compute_workgroup_storage_size = 8 << 10);
-    assert_eq!(memory, ["contraction/tiled 32x32x16", "contraction/tiled 16x16x16", "contraction/direct 8x8"]);
+    assert_eq!(memory, ["contraction/tiled 16x16x16", "contraction/tiled 32x32x16", "contraction/direct 8x8"]);
     let lanes = variants(&|profile| profile.limits.max_compute_invocations_per_workgroup = 128);
-    assert_eq!(lanes, ["contraction/direct 8x8"]);
+    assert_eq!(lanes, ["contraction/staged 32x32x32", "contraction/staged 64x64x16", "contraction/direct 8x8"]);
 }
 
 #[test]
@@ -269,4 +315,16 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { per_lane: (6, 4), ..patches });
     refused(ContractionVariant { per_lane: (1, 1), step: 3, ..TILED });
     refused(ContractionVariant { lanes: (u32::MAX, u32::MAX), ..TILED });
+    refused(ContractionVariant { parts: 0, ..STAGED });
+    refused(ContractionVariant { per_lane: (4, 6), ..STAGED });
+    refused(ContractionVariant { per_lane: (2, 4), ..STAGED });
+    refused(ContractionVariant { step: 4, ..STAGED });
+    refused(ContractionVariant { lanes: (1, 6), ..FEW_ROWS });
+    refused(ContractionVariant { lanes: (2, 1), ..FEW_COLUMNS });
+    refused(ContractionVariant { per_lane: (4, 8), ..FEW_ROWS });
+    refused(ContractionVariant { per_lane: (2, 4), ..FEW_COLUMNS });
+    refused(ContractionVariant { step: 8, ..FEW_ROWS });
+    for body in [TILED, DIRECT, broadcast] {
+        refused(ContractionVariant { parts: 2, ..body });
+    }
 }

@@ -108,8 +108,31 @@ fn main(
     }
 
     var sums: array<array<vec4<f32>, COLUMN_BLOCKS>, ROWS>;
-    var loaded = fetch(blocks, index, first, end);
-    for (var start = first; start < end; start += STEP) {
+    for (var start = first; ; start += STEP) {
+        let loaded = fetch(blocks, index, start, end);
+        // The step before this one.
+        if start > first {
+            // unroll
+            for (var step = 0u; step < STEP; step++) {
+                var rows: array<vec4<f32>, ROW_BLOCKS>;
+                // unroll
+                for (var i = 0u; i < ROW_BLOCKS; i++) {
+                    rows[i] = panel_a[step][lane.y + i * WG_Y];
+                }
+                // unroll
+                for (var j = 0u; j < COLUMN_BLOCKS; j++) {
+                    let columns = panel_b[step][lane.x + j * WG_X];
+                    // unroll
+                    for (var i = 0u; i < ROWS; i++) {
+                        sums[i][j] += rows[i / 4u][i % 4u] * columns;
+                    }
+                }
+            }
+            workgroupBarrier();
+        }
+        if start >= end {
+            break;
+        }
         // unroll
         for (var i = 0u; i < ROUNDS; i++) {
             let block = index + i * INVOCATIONS;
@@ -125,24 +148,6 @@ fn main(
                 // unroll
                 for (var q = 0u; q < 4u; q++) {
                     panel_b[k + q][blocks[i].place.y] = columns[q];
-                }
-            }
-        }
-        workgroupBarrier();
-        loaded = fetch(blocks, index, start + STEP, end);
-        // unroll
-        for (var step = 0u; step < STEP; step++) {
-            var rows: array<vec4<f32>, ROW_BLOCKS>;
-            // unroll
-            for (var i = 0u; i < ROW_BLOCKS; i++) {
-                rows[i] = panel_a[step][lane.y + i * WG_Y];
-            }
-            // unroll
-            for (var j = 0u; j < COLUMN_BLOCKS; j++) {
-                let columns = panel_b[step][lane.x + j * WG_X];
-                // unroll
-                for (var i = 0u; i < ROWS; i++) {
-                    sums[i][j] += rows[i / 4u][i % 4u] * columns;
                 }
             }
         }

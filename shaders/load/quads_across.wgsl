@@ -33,19 +33,16 @@ fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
     );
 }
 
-// The same with zeros from k on.
+// The same with zeros from k on, which is not 0.
 fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
-    if 4u * quad + 4u <= k {
-        return quads_load(quads, quad);
-    }
-    var values: mat4x4<f32>;
+    var loaded: mat4x4<f32>;
     // unroll
     for (var q = 0u; q < 4u; q++) {
-        if 4u * quad + q < k {
-            values[q] = vec4<f32>(data[quads.base + (4u * quad + q) * params.k_stride]);
-        }
+        let at = 4u * quad + q;
+        let row = vec4<f32>(data[quads.base + min(at, k - 1u) * params.k_stride]);
+        loaded[q] = select(vec4<f32>(), row, at < k);
     }
-    return values;
+    return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.

@@ -31,12 +31,14 @@ fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
     );
 }
 
-// The same with zeros from k on.
+// The same with zeros from k on, which is not 0.
 fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
-    if 4u * quad < k {
-        return quads_load(quads, quad);
+    var loaded = quads_load(quads, min(quad, (k - 1u) / 4u));
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        loaded[i] = select(vec4<f32>(), loaded[i], 4u * quad < k);
     }
-    return mat4x4<f32>();
+    return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.

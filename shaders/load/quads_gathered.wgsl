@@ -16,33 +16,29 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 
 // Loads a block; only what is made of it waits for the loads.
 fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
-    var values: mat4x4<f32>;
+    var loaded: mat4x4<f32>;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
         for (var q = 0u; q < 4u; q++) {
-            values[q][i] = load(quads.rows[i], 4u * quad + q);
+            loaded[q][i] = load(quads.rows[i], 4u * quad + q);
         }
     }
-    return values;
+    return loaded;
 }
 
-// The same with zeros from k on.
+// The same with zeros from k on, which is not 0.
 fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
-    if 4u * quad + 4u <= k {
-        return quads_load(quads, quad);
-    }
-    var values: mat4x4<f32>;
+    var loaded: mat4x4<f32>;
     // unroll
-    for (var q = 0u; q < 4u; q++) {
-        if 4u * quad + q < k {
-            // unroll
-            for (var i = 0u; i < 4u; i++) {
-                values[q][i] = load(quads.rows[i], 4u * quad + q);
-            }
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var q = 0u; q < 4u; q++) {
+            let at = 4u * quad + q;
+            loaded[q][i] = select(0.0, load(quads.rows[i], min(at, k - 1u)), at < k);
         }
     }
-    return values;
+    return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.

@@ -18,6 +18,8 @@ const VECTOR_READS: f64 = 1.0;
 const SCALAR_READS: f64 = 2.0;
 /// Loading a value, finding its address and staging it, per multiply-add that it serves.
 const STAGING: f64 = 8.0;
+/// Two barriers and what waits at them, where other workgroups of the SM fill most of the time.
+const STEP: f64 = 1000.0;
 /// What an SM's share of the bandwidth takes for a value: 1 TB/s is 2.5e11 values a second, while 64 SMs do 1.2e13 multiply-adds.
 const VALUE: f64 = 50.0;
 /// A second dispatch: 5 microseconds at 1.5 GHz and 128 lanes.
@@ -65,7 +67,8 @@ pub(super) fn ranked(
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
     let Contraction { m, n, k, .. } = *problem;
     let best = entries(problem) * m as f64 * n as f64 * k as f64 / sms;
-    let why = |time: f64| format!("m={m}, n={n}, k={k}: an estimated {:.1} % of the peak", 100.0 * best / time);
+    let why =
+        |time: f64| format!("m={m}, n={n}, k={k}: an estimated {:.1} % of the peak", 100.0 * best / time.max(1.0));
     timed.into_iter().map(|(variant, time)| (variant, why(time))).collect()
 }
 
@@ -124,25 +127,27 @@ fn lanes(variant: &Variant) -> f64 {
 
 fn time(problem: &Contraction, variant: &Variant, sms: f64) -> f64 {
     let parts = f64::from(variant.parts);
-    let workgroups = tiles(problem, variant) * parts;
     let sums = entries(problem) * problem.m as f64 * problem.n as f64;
     // Of the busiest SM.
-    let share = (workgroups / sms).ceil();
-    let idle = (BUSY / (share * lanes(variant)).max(1.0)).max(1.0);
-    let length = problem.k as f64 / parts;
-    let (tile_m, tile_n) = variant.tile();
-    let (tile_m, tile_n) = (tile_m as f64, tile_n as f64);
-    let products = match variant.body {
-        Body::FewRows => share * 4.0 * f64::from(variant.lanes.0) * length * VALUE,
-        Body::FewColumns => share * 4.0 * f64::from(variant.lanes.0) * length * VALUE,
-        body => {
-            let reads = if body == Body::Staged { VECTOR_READS } else { SCALAR_READS };
-            let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
-            let each = 1.0 + reads * (1.0 / rows + 1.0 / columns) + STAGING * (1.0 / tile_m + 1.0 / tile_n);
-            share * tile_m * tile_n * length * each
-        }
-    };
+    let workgroups = (tiles(problem, variant) * parts / sms).ceil().max(1.0);
+    let idle = (BUSY / (workgroups * lanes(variant))).max(1.0);
     // Partial sums are written and read once.
     let combining = if variant.parts > 1 { DISPATCH + 2.0 * parts * sums / sms * VALUE } else { 0.0 };
-    products * idle + combining
+    workgroups * problem.k as f64 / parts * value_of_k(variant) * idle + combining
+}
+
+/// What a value of k costs a workgroup.
+fn value_of_k(variant: &Variant) -> f64 {
+    let (tile_m, tile_n) = variant.tile();
+    let (tile_m, tile_n) = (tile_m as f64, tile_n as f64);
+    let reads = match variant.body {
+        // The matrix is read once.
+        Body::FewRows => return tile_n * VALUE,
+        Body::FewColumns => return tile_m * VALUE,
+        Body::Staged => VECTOR_READS,
+        _ => SCALAR_READS,
+    };
+    let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
+    let product = 1.0 + reads * (1.0 / rows + 1.0 / columns) + STAGING * (1.0 / tile_m + 1.0 / tile_n);
+    tile_m * tile_n * product + STEP / f64::from(variant.step)
 }
