@@ -29,6 +29,8 @@ const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::D
 
 const BROADCAST: ContractionVariant =
     ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4 };
+const PATCHES: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Patches, lanes: (8, 1), per_lane: (4, 8), step: 1 };
 
 struct List {
     cases: Vec<Case>,
@@ -84,7 +86,7 @@ pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     profile.contractions = vec![TILED, DIRECT];
     let (lanes, most) = profile.subgroup_size;
     if lanes == most && profile.features.contains(tilewise::wgpu::Features::SUBGROUP) {
-        profile.contractions.push(ContractionVariant { lanes: (lanes, 1), ..BROADCAST });
+        profile.contractions.extend([BROADCAST, PATCHES].map(|body| ContractionVariant { lanes: (lanes, 1), ..body }));
     }
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
     contractions(&mut list);
@@ -143,6 +145,11 @@ fn convolutions(list: &mut List) {
     list.exact(Conv2d { stride: [2, 3], padding: sides, dilation: [2, 1], ..op }, &[&[2, 2, 6, 7], &[3, 2, 2, 3]]);
     list.exact(Conv2d { groups: 2, padding: Padding::all(1), ..op }, &[&[2, 4, 4, 5], &[6, 2, 3, 3], &[6]]);
     list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
+    // Patches: several rows and lines of them, runs of several phases, kernels taken row by row.
+    list.exact(Conv2d { padding: sides, ..op }, &[&[2, 3, 5, 30], &[8, 3, 2, 5], &[8]]);
+    list.exact(Conv2d { stride: [2, 3], padding: sides, groups: 2, ..op }, &[&[2, 4, 6, 50], &[10, 2, 3, 6]]);
+    list.exact(Conv2d { stride: [2, 2], padding: Padding::all(3), ..op }, &[&[1, 2, 9, 14], &[3, 2, 7, 7]]);
+    small_grid(list.exact(op, &[&[1, 1, 10, 30], &[5, 1, 1, 3]]), 3);
     let padded = Conv2d { padding: Padding::all(1), ..op };
     small_bindings(list.exact(Conv2d { groups: 2, ..padded }, &[&[3, 4, 5, 6], &[4, 2, 3, 3], &[4]]), 500);
     small_budget(list.exact(padded, &[&[2, 2, 5, 13], &[3, 2, 3, 3]]), 2500);
