@@ -7,11 +7,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::cases::{Case, ops, whole_ops};
-use common::{TILED, bodies, floats, integers, passes, with_profile};
+use common::{TILED, bodies, floats, integers, passes, patches, with_profile};
 use tilewise::reference::{HostData, HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    AnyTensor, Class, Conv2d, ConvTranspose2d, DType, EmulatorOptions, Gpu, Layout, Matmul, Operand, Plan, wgpu,
+    AnyTensor, Class, Conv2d, ConvTranspose2d, DType, EmulatorOptions, Gpu, Layout, Matmul, Operand, Padding, Plan,
+    wgpu,
 };
 
 /// Elements above which an input costs seconds for each plan: such rows are cut, and the device made to look smaller.
@@ -170,6 +171,31 @@ fn contractions_at_full_size() {
     }
     for report in verify::candidates(&gpu, &ConvTranspose2d::default(), &back).unwrap() {
         passes(&ConvTranspose2d::default(), &report, true);
+    }
+}
+
+#[test]
+fn patches_with_subgroups_of_every_size() {
+    let mut random = Random::new(0xE3);
+    // Halos of none to four values, runs of one phase and of several, kernels taken whole and row by row.
+    let windows = [([3, 3], [1, 1]), ([2, 5], [2, 1]), ([3, 6], [1, 3]), ([7, 7], [2, 2]), ([1, 2], [3, 4])];
+    for (kernel, stride) in windows {
+        let op = Conv2d {
+            stride,
+            padding: Padding { top: 2, left: 0, bottom: 1, right: 3 },
+            groups: 2,
+            ..Default::default()
+        };
+        let inputs =
+            [vec![2, 4, 7, 39], vec![10, 2, kernel[0], kernel[1]], vec![10]].map(|shape| integers(&mut random, &shape));
+        for size in [4, 8, 32, 64] {
+            let gpu = emulator(size);
+            let gpu = with_profile(&gpu, |profile| profile.contractions = patches(&gpu).into_iter().collect());
+            for report in verify::candidates(&gpu, &op, &inputs).unwrap() {
+                assert!(report.what.contains("contraction/patches"), "{report}");
+                passes(&op, &report, true);
+            }
+        }
     }
 }
 

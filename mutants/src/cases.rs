@@ -29,6 +29,8 @@ const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::D
 
 const BROADCAST: ContractionVariant =
     ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4, parts: 1 };
+const PATCHES: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Patches, lanes: (8, 1), per_lane: (4, 8), step: 1, parts: 1 };
 
 struct List {
     cases: Vec<Case>,
@@ -37,11 +39,11 @@ struct List {
 }
 
 impl List {
-    /// The body of one subgroup, where subgroups have one size.
-    fn broadcast(&self) -> Option<ContractionVariant> {
+    /// A body of one subgroup, where subgroups have one size.
+    fn of_a_subgroup(&self, body: ContractionVariant) -> Option<ContractionVariant> {
         let (lanes, most) = self.profile.subgroup_size;
         let usable = lanes == most && self.profile.features.contains(tilewise::wgpu::Features::SUBGROUP);
-        usable.then_some(ContractionVariant { lanes: (lanes, 1), ..BROADCAST })
+        usable.then_some(ContractionVariant { lanes: (lanes, 1), ..body })
     }
 
     fn push(&mut self, op: impl Twin + 'static, inputs: Vec<HostTensor>, exact: bool) -> &mut DeviceProfile {
@@ -90,8 +92,8 @@ pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
     profile.contractions = vec![TILED, DIRECT];
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
-    let broadcast = list.broadcast();
-    list.profile.contractions.extend(broadcast);
+    let of_a_subgroup = [BROADCAST, PATCHES].into_iter().filter_map(|body| list.of_a_subgroup(body));
+    list.profile.contractions.extend(of_a_subgroup.collect::<Vec<_>>());
     contractions(&mut list);
     convolutions(&mut list);
     maps(&mut list);
@@ -116,7 +118,7 @@ fn contractions(list: &mut List) {
     list.exact(transposed, &[&[9, 12], &[14, 12]]);
     list.exact(op, &[&[2, 1, 2, 5, 8], &[2, 2, 2, 8, 12]]);
     // Whole tiles of the broadcast body, and rows that take a lane more than one load.
-    if let Some(broadcast) = list.broadcast() {
+    if let Some(broadcast) = list.of_a_subgroup(BROADCAST) {
         let columns = broadcast.lanes.0 as usize * broadcast.per_lane.1 as usize;
         list.exact(op, &[&[2, 3, 4], &[2, 4, columns]]);
         let rows = broadcast.lanes.0 + broadcast.lanes.0 / 4;
@@ -164,6 +166,11 @@ fn convolutions(list: &mut List) {
     list.exact(Conv2d { stride: [2, 3], padding: sides, dilation: [2, 1], ..op }, &[&[2, 2, 6, 7], &[3, 2, 2, 3]]);
     list.exact(Conv2d { groups: 2, padding: Padding::all(1), ..op }, &[&[2, 4, 4, 5], &[6, 2, 3, 3], &[6]]);
     list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
+    // Patches: several rows and lines of them, runs of several phases, kernels taken row by row.
+    list.exact(Conv2d { padding: sides, ..op }, &[&[2, 3, 5, 30], &[8, 3, 2, 5], &[8]]);
+    list.exact(Conv2d { stride: [2, 3], padding: sides, groups: 2, ..op }, &[&[2, 4, 6, 50], &[10, 2, 3, 6]]);
+    list.exact(Conv2d { stride: [2, 2], padding: Padding::all(3), ..op }, &[&[1, 2, 9, 14], &[3, 2, 7, 7]]);
+    small_grid(list.exact(op, &[&[1, 1, 10, 30], &[5, 1, 1, 3]]), 3);
     let padded = Conv2d { padding: Padding::all(1), ..op };
     small_bindings(list.exact(Conv2d { groups: 2, ..padded }, &[&[3, 4, 5, 6], &[4, 2, 3, 3], &[4]]), 500);
     small_budget(list.exact(padded, &[&[2, 2, 5, 13], &[3, 2, 3, 3]]), 2500);
