@@ -386,19 +386,19 @@ impl Writer {
                 self.line(format_args!("}}"));
             }
             Statement::For { trips, body } => {
-                let (i, trips) = (self.name("i"), self.value(trips, U1));
+                let (i, trips) = (self.name("trip"), self.value(trips, U1));
                 self.line(format_args!("for (var {i} = 0u; {i} < {trips} % 4u; {i}++) {{"));
                 self.trips(&i, body);
                 self.line(format_args!("}}"));
             }
             Statement::While { condition, body } => {
-                let (i, condition) = (self.name("i"), self.value(condition, B1));
+                let (i, condition) = (self.name("trip"), self.value(condition, B1));
                 self.line(format_args!("var {i} = 0u;\nwhile ({i} < 3u && {condition}) {{\n{i} += 1u;"));
                 self.trips(&i, body);
                 self.line(format_args!("}}"));
             }
             Statement::Loop { body, continuing, until } => {
-                let i = self.name("i");
+                let i = self.name("trip");
                 self.line(format_args!("var {i} = 0u;\nloop {{"));
                 self.trips(&i, body);
                 self.line(format_args!("continuing {{"));
@@ -409,7 +409,7 @@ impl Writer {
             Statement::Switch { selector, cases, default } => self.switch(selector, cases, *default),
             Statement::Let { ty, value, body, to } => {
                 let ty = LET_TYPES[pick(*ty, LET_TYPES.len())];
-                let (name, value) = (self.name("k"), self.value(value, ty));
+                let (name, value) = (self.name("value"), self.value(value, ty));
                 self.line(format_args!("{{\nlet {name} = {value};"));
                 let outer = self.scope.len();
                 self.declare(&name, ty);
@@ -461,7 +461,7 @@ impl Writer {
     /// A value loaded before the call is used after it.
     fn call_statement(&mut self, to: &Tree, call: &Call) {
         let [p, _] = self.pointers(call);
-        let (before, result, text) = (self.name("k"), self.name("k"), self.call(call));
+        let (before, result, text) = (self.name("value"), self.name("value"), self.call(call));
         self.line(format_args!("let {before} = *{p};\nlet {result} = {text} + u32({before});"));
         self.declare(&before, I1);
         self.declare(&result, U1);
