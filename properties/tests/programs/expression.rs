@@ -80,8 +80,8 @@ impl Type {
     }
 
     /// Constants around which operations change what they do.
-    fn literal(self, tree: &Tree) -> Option<String> {
-        let of = |texts: &[&str]| Some(format!("{self}({})", texts[tree.pick(texts.len())]));
+    fn literal(self, choice: u16) -> Option<String> {
+        let of = |texts: &[&str]| Some(format!("{self}({})", texts[pick(choice, texts.len())]));
         match self.scalar {
             _ if self.columns > 1 => None,
             Bool => of(&["false", "true"]),
@@ -196,11 +196,6 @@ impl Form {
         self.holes.is_empty()
     }
 
-    /// Operands that may be literals, one at a time: WGSL refuses what overflows or is out of range when all are.
-    pub fn literals(&self) -> impl Iterator<Item = usize> {
-        0..if self.holes.len() > 1 { self.holes.len() } else { 0 }
-    }
-
     fn filled(&self, parts: Vec<Written>) -> Written {
         let mut parts = parts;
         let exact = |parts: &[Written]| (self.exact)(&parts.iter().map(|part| part.exact).collect::<Vec<_>>());
@@ -219,13 +214,9 @@ impl Form {
         Written { text, exact }
     }
 
-    /// With the same for every invocation's data in its holes, a literal in one of them.
-    pub fn sample(&self, literal: Option<(usize, &Tree)>) -> Written {
-        let fill = |(index, &ty): (usize, &Type)| {
-            let literal = literal.filter(|&(at, _)| at == index).and_then(|(_, tree)| ty.literal(tree));
-            Written::leaf(literal.unwrap_or_else(|| ty.given("lane")))
-        };
-        self.filled(self.holes.iter().enumerate().map(fill).collect())
+    /// With data in its holes.
+    pub fn sample(&self) -> Written {
+        self.filled(self.holes.iter().map(|ty| Written::leaf(ty.given("lane"))).collect())
     }
 }
 
@@ -493,8 +484,8 @@ fn floats(ty: Type) -> Vec<Form> {
     let packed = Type::scalar(U32);
     match ty.rows {
         2 => {
-            // Sign and mantissa, and the exponent of one.
-            let halves = "unpack2x16float(($a & 0x83ff83ffu) | 0x3c003c00u)";
+            // Sign and mantissa, and the exponent of one. Mesa 22.3's compiler takes the upper half of what it knows for 0.
+            let halves = "unpack2x16float((($a ^ ints[lane].noise) & 0x83ff83ffu) | 0x3c003c00u)";
             forms.push(float(halves, &[packed], |_| Exact { magnitude: 1, quantum: -10 }));
             // The quotients may be inexact, yet their whole numbers are not.
             forms.push(float("round(unpack2x16snorm($a) * 32767.0)", &[packed], |_| UNIT.grown(15)));
@@ -553,7 +544,7 @@ impl Tree {
 
     /// The variable of the type that was declared last, if there is one.
     pub fn latest() -> Tree {
-        Tree::leaf(u16::MAX & !LITERAL)
+        Tree::leaf(!LITERAL)
     }
 
     /// One of so many: the first for the smallest choice, so that shrinking leads there.
@@ -591,20 +582,22 @@ impl Tree {
         }
         let leaves: Vec<String> = std::iter::once(ty.given("lane")).chain(named(true).map(|form| form.text)).collect();
         let literal = literal && self.choice & LITERAL != 0;
-        let constant = if literal { ty.literal(&Tree::leaf(self.choice.rotate_left(7))) } else { None };
+        let constant = if literal { ty.literal(self.choice.rotate_left(7)) } else { None };
         Written::leaf(constant.unwrap_or_else(|| leaves[self.pick(leaves.len())].clone()))
     }
 
     fn fill(&self, form: &Form, scope: &[Named]) -> Written {
-        let literal = form.literals().nth(usize::from(self.choice) % 4);
-        let part = |(hole, &ty): (usize, &Type)| self.part(hole).expression(ty, scope, literal == Some(hole));
+        // One operand, and not the only one: WGSL refuses what overflows or is out of range when all are literals.
+        let literal = usize::from(self.choice) % 4;
+        let may = |hole| hole == literal && form.holes.len() > 1;
+        let part = |(hole, &ty): (usize, &Type)| self.part(hole).expression(ty, scope, may(hole));
         form.filled(form.holes.iter().enumerate().map(part).collect())
     }
 }
 
 /// One of so many: the first for the smallest choice, so that shrinking leads there.
 pub fn pick(choice: u16, count: usize) -> usize {
-    usize::from(choice) * count >> 16
+    (usize::from(choice) * count) >> 16
 }
 
 /// Trees that are so deep and have about so many parts.

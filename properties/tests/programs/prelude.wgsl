@@ -2,9 +2,9 @@
 
 const LANES = 64u;
 
-/// Any bits.
+/// Any bits. Nothing but what has to be unknown reads `noise`.
 struct Ints {
-    i1: i32, i2: vec2<i32>, i3: vec3<i32>, i4: vec4<i32>,
+    i1: i32, noise: u32, i2: vec2<i32>, i3: vec3<i32>, i4: vec4<i32>,
     u1: u32, u2: vec2<u32>, u3: vec3<u32>, u4: vec4<u32>,
 }
 

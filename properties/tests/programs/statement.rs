@@ -50,6 +50,7 @@ pub enum Statement {
         until: Tree,
     },
     Switch {
+        signed: bool,
         selector: Tree,
         cases: Vec<Vec<Statement>>,
         default: u16,
@@ -111,11 +112,8 @@ fn statement(depth: u32, count: u32) -> impl Strategy<Value = Statement> {
                 continuing,
                 until
             }),
-            (tree(), vec(block(0), 1..=3), any::<u16>()).prop_map(|(selector, cases, default)| Statement::Switch {
-                selector,
-                cases,
-                default
-            }),
+            (any::<bool>(), tree(), vec(block(0), 1..=3), any::<u16>())
+                .prop_map(|(signed, selector, cases, default)| Statement::Switch { signed, selector, cases, default }),
             (any::<u16>(), tree(), block(1), tree()).prop_map(|(ty, value, body, to)| Statement::Let {
                 ty,
                 value,
@@ -193,6 +191,7 @@ const ENTRY_MOVES: &[&str] = &[
     "arr = array(arr[3], a, arr[0], arr[1]);",
     "arr = other;",
     "s.inner[b % 2u] = array(v.x, s.inner[1][b % 4u], s.inner[0][0], b);",
+    "{ let row = s.inner[v.x % 2u]; s.inner[0] = row; }",
     "{ let old = s; s.inner[0] = old.inner[1]; s.inner[1] = old.inner[0]; }",
     "{ let old = arr; arr[a & 3] = old[z & 3]; other = old; }",
     "s = S(array(s.inner[1], s.inner[0]), m[0], arr[1]);",
@@ -406,7 +405,10 @@ impl Writer {
                 let until = self.value(until, B1);
                 self.line(format_args!("{i} += 1u;\nbreak if {i} >= 4u || {until};\n}}\n}}"));
             }
-            Statement::Switch { selector, cases, default } => self.switch(selector, cases, *default),
+            Statement::Switch { signed, selector, cases, default } => {
+                let selector = self.value(selector, if *signed { I1 } else { U1 });
+                self.switch(&selector, cases, *default);
+            }
             Statement::Let { ty, value, body, to } => {
                 let ty = LET_TYPES[pick(*ty, LET_TYPES.len())];
                 let (name, value) = (self.name("value"), self.value(value, ty));
@@ -487,17 +489,16 @@ impl Writer {
     }
 
     /// The first case has two selectors; the default stands anywhere.
-    fn switch(&mut self, selector: &Tree, cases: &[Vec<Statement>], default: u16) {
-        let selector = self.value(selector, U1);
-        self.line(format_args!("switch ({selector} % 6u) {{"));
+    fn switch(&mut self, selector: &str, cases: &[Vec<Statement>], default: u16) {
+        self.line(format_args!("switch ({selector} % 6) {{"));
         let exits = Exits { breaks: true, ..self.exits };
         let default = pick(default, cases.len());
         for (index, case) in cases.iter().enumerate() {
             let selectors = match (index == default, index) {
                 (true, 0) => "default".into(),
-                (true, _) => format!("case {index}u, default"),
-                (false, 0) => "case 0u, 5u".into(),
-                (false, _) => format!("case {index}u"),
+                (true, _) => format!("case {index}, default"),
+                (false, 0) => "case 0, 5".into(),
+                (false, _) => format!("case {index}"),
             };
             self.line(format_args!("{selectors}: {{"));
             self.body(case, exits);

@@ -494,5 +494,3 @@ fn every_composition_lowers() {
     }
     assert!(compositions > 100, "{compositions}");
 }
-
-mod chance;
