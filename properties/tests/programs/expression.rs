@@ -168,6 +168,9 @@ impl Exact {
     }
 }
 
+/// The invocations whose data one reads: its own, and others, so that operands differ.
+const WHOSE: [&str; 4] = ["lane", "lane ^ 1u", "lane ^ 5u", "LANES - 1u - lane"];
+
 /// A way to write an expression: text with holes, `$a` to `$d`, for expressions of these types.
 #[derive(Clone, Debug)]
 pub struct Form {
@@ -186,19 +189,28 @@ fn float(text: impl Into<String>, holes: &[Type], exact: fn(&[Exact]) -> Exact) 
     Form { text: text.into(), holes: holes.to_vec(), exact }
 }
 
+/// What memory holds, at so many indices.
+fn stored(text: impl Into<String>, indices: usize) -> Form {
+    float(text, &vec![Type::scalar(U32); indices], |_| FIT)
+}
+
 impl Form {
     /// A place in memory, its holes being indices.
     pub fn place(text: &str) -> Form {
-        form(text, &vec![Type::scalar(U32); text.matches('$').count()])
+        stored(text, text.matches('$').count())
     }
 
     pub fn is_leaf(&self) -> bool {
         self.holes.is_empty()
     }
 
-    fn filled(&self, parts: Vec<Written>) -> Written {
+    /// An expression of a type that the form is for, given what fills the holes.
+    fn filled(&self, ty: Type, parts: Vec<Written>) -> Written {
         let mut parts = parts;
-        let exact = |parts: &[Written]| (self.exact)(&parts.iter().map(|part| part.exact).collect::<Vec<_>>());
+        let exact = |parts: &[Written]| match ty.scalar {
+            F32 => (self.exact)(&parts.iter().map(|part| part.exact).collect::<Vec<_>>()),
+            _ => UNIT,
+        };
         if !exact(&parts).holds() {
             parts = parts.into_iter().zip(&self.holes).map(|(part, &ty)| part.fit(ty)).collect();
         }
@@ -214,9 +226,10 @@ impl Form {
         Written { text, exact }
     }
 
-    /// With data in its holes.
-    pub fn sample(&self) -> Written {
-        self.filled(self.holes.iter().map(|ty| Written::leaf(ty.given("lane"))).collect())
+    /// With different data in its holes.
+    pub fn sample(&self, ty: Type) -> Written {
+        let data = self.holes.iter().zip(WHOSE).map(|(&ty, lane)| Written::leaf(ty, ty.given(lane)));
+        self.filled(ty, data.collect())
     }
 }
 
@@ -228,14 +241,14 @@ pub struct Written {
 }
 
 impl Written {
-    fn leaf(text: String) -> Self {
-        Written { text, exact: FIT }
+    fn leaf(ty: Type, text: String) -> Self {
+        Written { text, exact: if ty.scalar == F32 { FIT } else { UNIT } }
     }
 
     /// As a value that a variable may hold.
     pub fn fit(self, ty: Type) -> Written {
         let fits = self.exact.magnitude <= FIT.magnitude && self.exact.quantum >= FIT.quantum;
-        if fits || ty.scalar != F32 {
+        if fits {
             return self;
         }
         Written { text: format!("fit{}({})", ty.suffix(), self.text), exact: FIT }
@@ -250,9 +263,8 @@ pub fn forms(ty: Type) -> Vec<Form> {
         (1, F32) => floats(ty),
         _ => matrices(ty),
     };
-    let index = Type::scalar(U32);
-    forms.push(form(ty.given("$a % LANES"), &[index]));
-    forms.push(form("array($a, $b, $c)[$d % 3u]", &[ty, ty, ty, index]));
+    forms.push(stored(ty.given("$a % LANES"), 1));
+    forms.push(form("array($a, $b, $c)[$d % 3u]", &[ty, ty, ty, Type::scalar(U32)]));
     if ty.columns == 1 {
         forms.push(form("select($a, $b, $c)", &[ty, ty, Type::scalar(Bool)]));
         forms.extend(if ty.rows == 1 { components(ty.scalar) } else { vectors(ty) });
@@ -512,8 +524,9 @@ fn matrices(ty: Type) -> Vec<Form> {
         float("($a * $b)", &[one, ty], |e| e[0].times(e[1])),
     ];
     for inner in 2..=4 {
+        // Mesa 22.3 crashes on products of two transposes that are not square; `fit` makes one of them something else.
         let factors = [Type::matrix(inner, ty.rows), Type::matrix(ty.columns, inner)];
-        forms.push(float("($a * $b)", &factors, |e| e[0].dot(e[1])));
+        forms.push(float(format!("($a * fit{}($b))", factors[1].suffix()), &factors, |e| e[0].dot(FIT)));
     }
     forms
 }
@@ -566,7 +579,7 @@ impl Tree {
     pub fn target(&self, scope: &[Named]) -> (Type, String) {
         let writable: Vec<&Named> = scope.iter().filter(|named| named.writable).collect();
         let Named { form, ty, .. } = writable[self.pick(writable.len())];
-        (*ty, self.fill(form, scope).text)
+        (*ty, self.fill(form, *ty, scope).text)
     }
 
     fn expression(&self, ty: Type, scope: &[Named], literal: bool) -> Written {
@@ -578,20 +591,21 @@ impl Tree {
         };
         if !self.parts.is_empty() {
             let forms: Vec<Form> = named(false).chain(forms(ty)).collect();
-            return self.fill(&forms[self.pick(forms.len())], scope);
+            return self.fill(&forms[self.pick(forms.len())], ty, scope);
         }
-        let leaves: Vec<String> = std::iter::once(ty.given("lane")).chain(named(true).map(|form| form.text)).collect();
+        let given = WHOSE.map(|lane| ty.given(lane));
+        let leaves: Vec<String> = given.into_iter().chain(named(true).map(|form| form.text)).collect();
         let literal = literal && self.choice & LITERAL != 0;
         let constant = if literal { ty.literal(self.choice.rotate_left(7)) } else { None };
-        Written::leaf(constant.unwrap_or_else(|| leaves[self.pick(leaves.len())].clone()))
+        Written::leaf(ty, constant.unwrap_or_else(|| leaves[self.pick(leaves.len())].clone()))
     }
 
-    fn fill(&self, form: &Form, scope: &[Named]) -> Written {
+    fn fill(&self, form: &Form, ty: Type, scope: &[Named]) -> Written {
         // One operand, and not the only one: WGSL refuses what overflows or is out of range when all are literals.
         let literal = usize::from(self.choice) % 4;
         let may = |hole| hole == literal && form.holes.len() > 1;
         let part = |(hole, &ty): (usize, &Type)| self.part(hole).expression(ty, scope, may(hole));
-        form.filled(form.holes.iter().enumerate().map(part).collect())
+        form.filled(ty, form.holes.iter().enumerate().map(part).collect())
     }
 }
 

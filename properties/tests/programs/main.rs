@@ -1,8 +1,8 @@
 //! Random programs do on the emulator what they do on the machine's GPU drivers, to the bit.
 //!
 //! Every form of expression that WGSL has for integers, bools, floats and matrices stands alone once and nested at random;
-//! statements make random control flow, which diverges: 64 invocations have data of their own. The emulator runs with any
-//! subgroup size and order, and its checks find nothing.
+//! statements make random control flow, which diverges: 64 invocations have data of their own. The emulator runs with two
+//! subgroup sizes and orders, and its checks find nothing. Without an adapter, these two are all that is compared.
 //!
 //! Where WGSL leaves a choice, the programs do not depend on it:
 //! - Floats are exact: no result is rounded, whatever the order, so that contraction and accuracy do not matter. What would not
@@ -12,6 +12,9 @@
 //! - Nothing is packed that is halfway between two results. Of the quotients that unpacking gives, the whole numbers are taken.
 //! - `clamp` has its bounds in order for floats, but not for integers, where WGSL says what comes out.
 //! - Shifts are by less than the width, and divisors are odd: both are lints of the emulator.
+//!
+//! Where lavapipe (Mesa 22.3) is wrong, the programs stay clear of it: it crashes on the product of two transposes that are
+//! not square, and `unpack2x16float` of what its compiler knows gives 0 for the upper half.
 
 mod expression;
 mod machine;
@@ -28,11 +31,11 @@ use tilewise_properties::run;
 use expression::{Type, Written, forms, pick, tree};
 use machine::Kernel;
 
-/// How the emulator runs a program: its lanes to a subgroup, and the seeds of the order and of the data.
+/// How the emulator runs a program besides its default: lanes to a subgroup, and the seeds of the order and of the data.
 type Setting = (u32, Option<u64>, u64);
 
 fn setting() -> impl Strategy<Value = Setting> {
-    (select(vec![4, 8, 16, 32, 64]), any::<Option<u64>>(), any::<u64>())
+    (select(vec![4, 8, 16, 64]), any::<Option<u64>>(), any::<u64>())
 }
 
 /// The property: the emulator, as the setting has it and as it is by default, and every GPU write the same words.
@@ -73,7 +76,7 @@ fn kernel(expressions: &[(Type, Written)]) -> Kernel {
 
 #[test]
 fn every_form_of_expression_agrees() {
-    let samples = |ty| forms(ty).into_iter().map(move |form| (ty, form.sample()));
+    let samples = |ty| forms(ty).into_iter().map(move |form| (ty, form.sample(ty)));
     let expressions: Vec<(Type, Written)> = Type::all().into_iter().flat_map(samples).collect();
     for (seed, batch) in (0..).zip(expressions.chunks(BATCH)) {
         let kernel = kernel(batch);
@@ -91,7 +94,7 @@ fn expressions_agree() {
         (ty, tree.write(ty, &[]))
     });
     let kernel = vec(expression, 1..=BATCH).prop_map(|expressions| kernel(&expressions));
-    run(32, (kernel, setting()), |(kernel, setting)| agree(&kernel, setting));
+    run(24, (kernel, setting()), |(kernel, setting)| agree(&kernel, setting));
 }
 
 #[test]
@@ -101,5 +104,5 @@ fn programs_agree() {
         let (text, words) = statement::program(&functions, &body);
         Kernel::new(&text, words)
     });
-    run(32, (kernel, setting()), |(kernel, setting)| agree(&kernel, setting));
+    run(24, (kernel, setting()), |(kernel, setting)| agree(&kernel, setting));
 }
