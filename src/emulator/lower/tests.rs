@@ -707,5 +707,3 @@ fn every_composition_lowers() {
     }
     assert!(compositions > 100, "{compositions}");
 }
-
-mod chance;
