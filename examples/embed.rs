@@ -27,7 +27,8 @@ impl Host {
     /// What any wgpu program does at its start.
     fn open() -> Result<Self, Box<dyn Error>> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
+        let adapter = pollster::block_on(instance.request_adapter(&Default::default()))
+            .map_err(|_| "no adapter found: a host program needs a GPU driver")?;
         let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
         Ok(Host { device, queue, adapter })
     }
@@ -66,7 +67,17 @@ impl Host {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     env_logger::init();
     let host = Host::open()?;
     let inner = SIDE - 2;

@@ -197,8 +197,11 @@ fn devices(arguments: &Arguments) -> Vec<Device> {
     if none {
         eprintln!("no adapter found: is a GPU driver installed?");
     }
+    // Where an adapter is a must, the emulator does not make up for it.
+    let required = std::env::var("TILEWISE_REQUIRE_GPU").as_deref() == Ok("1");
+    let instead = none && !required;
     let opened = adapters.iter().map(|adapter| (adapter.to_string(), adapter.open()));
-    opened.chain((arguments.emulator || none).then(emulator).flatten()).collect()
+    opened.chain((arguments.emulator || instead).then(emulator).flatten()).collect()
 }
 
 #[cfg(feature = "emulator")]

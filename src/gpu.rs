@@ -99,7 +99,7 @@ impl Gpu {
         Gpu::builder().build()
     }
 
-    /// As [`new`](Gpu::new); where there is no adapter, the emulator, its checks off, and a warning in the log. Without the
+    /// As [`new`](Gpu::new); on a machine without any adapter the emulator, its checks off, and a warning in the log. Without the
     /// crate's feature `emulator` there is no such device.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Gpu {
     pub fn new_or_emulated() -> Result<Gpu> {
         match Gpu::new() {
             #[cfg(feature = "emulator")]
-            Err(Error::NoAdapter { .. }) => {
+            Err(Error::NoAdapter { found, .. }) if found.is_empty() => {
                 log::warn!("no adapter found: kernels run on the emulator");
                 Gpu::emulated(EmulatorOptions { sanitizer: false, ..Default::default() })
             }

@@ -14,10 +14,46 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
         start..start + self.lanes
     }
 
+    /// The words of a register up to the last active lane.
+    #[inline(always)]
+    pub fn active_row(&self, subgroup: &Subgroup, register: Reg) -> Range<usize> {
+        let start = (register as usize) << self.shift;
+        start..start + subgroup.span
+    }
+
+    /// Makes a row of others, up to the last active lane.
+    #[inline(always)]
+    fn make<const N: usize>(
+        &mut self,
+        subgroup: &mut Subgroup,
+        to: Reg,
+        from: [Reg; N],
+        make: impl Fn(&mut [u32], [&[u32]; N]),
+    ) {
+        let to_row = self.active_row(subgroup, to);
+        let rows = from.map(|register| self.active_row(subgroup, register));
+        let registers = &mut subgroup.registers;
+        if from.contains(&to) {
+            let result = &mut self.row[..to_row.len()];
+            make(result, rows.map(|row| &registers[row]));
+            registers[to_row].copy_from_slice(result);
+        } else {
+            // In place, between the registers before and after.
+            let (before, rest) = registers.split_at_mut(to_row.start);
+            let (result, after) = rest.split_at_mut(to_row.len());
+            make(
+                result,
+                rows.map(|row| {
+                    if row.start < to_row.start { &before[row] } else { &after[row.start - to_row.end..][..row.len()] }
+                }),
+            );
+        }
+    }
+
     /// The active lanes in which a register is not 0.
     #[inline]
     fn mask(&self, subgroup: &Subgroup, register: Reg) -> u64 {
-        let row = &subgroup.registers[self.row(register)];
+        let row = &subgroup.registers[self.active_row(subgroup, register)];
         // Four at a time: a lane count is a multiple of 4.
         let mut mask = 0;
         for (index, four) in row.chunks_exact(4).enumerate() {
@@ -37,45 +73,33 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             tally.lanes += subgroup.count;
             subgroup.at = at + 1;
             match &code.ops[at] {
-                &Op::Unary { op, to, a } => {
-                    let (to, a) = (self.row(to), self.row(a));
-                    let result = &mut self.row[..to.len()];
-                    alu::unary(op, result, &subgroup.registers[a]);
-                    subgroup.registers[to].copy_from_slice(result);
-                }
+                &Op::Unary { op, to, a } => self.make(subgroup, to, [a], |to, [a]| alu::unary(op, to, a)),
                 &Op::Binary { op, to, a, b } => {
                     if CHECKED {
                         self.lint(subgroup, op, b, at);
                     }
-                    let (to, a, b) = (self.row(to), self.row(a), self.row(b));
-                    let result = &mut self.row[..to.len()];
-                    alu::binary(op, result, &subgroup.registers[a], &subgroup.registers[b]);
-                    subgroup.registers[to].copy_from_slice(result);
+                    self.make(subgroup, to, [a, b], |to, [a, b]| alu::binary(op, to, a, b));
                 }
                 &Op::Ternary { op, to, a, b, c } => {
-                    let (to, a, b, c) = (self.row(to), self.row(a), self.row(b), self.row(c));
-                    let registers = &subgroup.registers;
-                    let result = &mut self.row[..to.len()];
-                    alu::ternary(op, result, &registers[a], &registers[b], &registers[c]);
-                    subgroup.registers[to].copy_from_slice(result);
+                    self.make(subgroup, to, [a, b, c], |to, [a, b, c]| alu::ternary(op, to, a, b, c));
                 }
                 Op::Load { to, place, width } => self.load(subgroup, at, *to, (place, *width)),
                 Op::Store { place, width, from } => self.store(subgroup, at, *from, (place, *width)),
                 &Op::Assign { to, from } => self.assign(subgroup, to, from),
                 &Op::Copy { to, from } => {
-                    let (to, from) = (self.row(to), self.row(from));
+                    let (to, from) = (self.row(to), self.active_row(subgroup, from));
                     subgroup.registers.copy_within(from, to.start);
                 }
                 &Op::Pick { to, base, index, stride, count } => {
-                    for lane in 0..self.lanes {
+                    for lane in 0..subgroup.span {
                         let chosen = subgroup.registers[self.row(index).start + lane].min(count.saturating_sub(1));
                         self.row[lane] = subgroup.registers[self.row(base + chosen * stride).start + lane];
                     }
-                    let to = self.row(to);
-                    subgroup.registers[to].copy_from_slice(&self.row[..self.lanes]);
+                    let to = self.active_row(subgroup, to);
+                    subgroup.registers[to].copy_from_slice(&self.row[..subgroup.span]);
                 }
                 &Op::AssignAt { base, index, stride, count, from } => {
-                    for lane in (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0) {
+                    for lane in subgroup.lanes() {
                         let chosen = subgroup.registers[self.row(index).start + lane].min(count.saturating_sub(1));
                         let value = subgroup.registers[self.row(from).start + lane];
                         subgroup.registers[self.row(base + chosen * stride).start + lane] = value;
@@ -216,20 +240,17 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             subgroup.registers.copy_within(from, to.start);
             return;
         }
-        for lane in 0..self.lanes {
-            let (old, new) = (subgroup.registers[to.start + lane], subgroup.registers[from.start + lane]);
-            let mask = ((subgroup.active >> lane & 1) as u32).wrapping_neg();
-            subgroup.registers[to.start + lane] = (new & mask) | (old & !mask);
+        for lane in subgroup.lanes() {
+            subgroup.registers[to.start + lane] = subgroup.registers[from.start + lane];
         }
     }
 
     fn bound(&mut self, subgroup: &mut Subgroup, at: usize, to: Reg, index: Reg) {
         let length = self.shared.prepared.numbers[at];
-        let (to, index) = (self.row(to), self.row(index));
-        if CHECKED {
-            let beyond = subgroup.registers[index.clone()].iter().any(|&index| index >= length);
-            for lane in (0..self.lanes).filter(|lane| beyond && subgroup.active >> lane & 1 != 0) {
-                let index = subgroup.registers[index.start + lane];
+        let row = self.active_row(subgroup, index);
+        if CHECKED && subgroup.registers[row.clone()].iter().any(|&index| index >= length) {
+            for lane in subgroup.lanes() {
+                let index = subgroup.registers[row.start + lane];
                 if index >= length {
                     let message = || format!("index {index} is beyond the {length} elements");
                     let invocation = (subgroup.number << self.shift) + lane as u32;
@@ -238,12 +259,12 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             }
         }
         let last = length.wrapping_sub(1);
-        let result = &mut self.row[..to.len()];
-        for (to, &index) in result.iter_mut().zip(&subgroup.registers[index]) {
-            // Without an element the last is u32::MAX, and so has to be the result.
-            *to = if length == 0 { last } else { index.min(last) };
-        }
-        subgroup.registers[to].copy_from_slice(result);
+        self.make(subgroup, to, [index], |to, [index]| {
+            for (to, &index) in to.iter_mut().zip(index) {
+                // Without an element the last is u32::MAX, and so has to be the result.
+                *to = if length == 0 { last } else { index.min(last) };
+            }
+        });
     }
 
     /// Divisions by zero and shifts by the width or more.
@@ -255,11 +276,11 @@ impl<const CHECKED: bool> Machine<'_, CHECKED> {
             _ => return,
         };
         let wrong = |&b: &u32| divides && b == 0 || shifts && b >= 32;
-        let row = self.row(b);
+        let row = self.active_row(subgroup, b);
         if !subgroup.registers[row.clone()].iter().any(wrong) {
             return;
         }
-        for lane in (0..self.lanes).filter(|lane| subgroup.active >> lane & 1 != 0) {
+        for lane in subgroup.lanes() {
             let b = subgroup.registers[row.start + lane];
             if wrong(&b) {
                 let invocation = (subgroup.number << self.shift) + lane as u32;

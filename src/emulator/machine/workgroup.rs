@@ -49,6 +49,8 @@ pub(super) struct Subgroup {
     pub active: u64,
     /// How many they are.
     pub count: u64,
+    /// The lanes from the first to the last active one, as a multiple of four: nothing beyond need be computed.
+    pub span: usize,
     /// The lanes that there are.
     pub existing: u64,
     pub frames: Vec<Frame>,
@@ -60,9 +62,20 @@ pub(super) struct Subgroup {
 }
 
 impl Subgroup {
+    /// The active lanes, in their order.
+    pub fn lanes(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut rest = self.active;
+        std::iter::from_fn(move || {
+            let lane = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(lane)
+        })
+    }
+
     pub fn set_active(&mut self, active: u64) {
         self.active = active;
         self.count = u64::from(active.count_ones());
+        self.span = ((u64::BITS - active.leading_zeros()) as usize).next_multiple_of(4);
     }
 }
 
