@@ -104,7 +104,7 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 9] = [
     "contraction/broadcast.wgsl",
     "contraction/direct.wgsl",
     "contraction/pack.wgsl",
@@ -113,6 +113,7 @@ const KERNELS: [&str; 8] = [
     "reduce/reduce.wgsl",
     "reduce/softmax.wgsl",
     "window/pool.wgsl",
+    "window/slide.wgsl",
 ];
 
 /// Each size runs half of the ways, its neighbour the other half.
