@@ -105,7 +105,7 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 13] = [
+const KERNELS: [&str; 14] = [
     "contraction/broadcast.wgsl",
     "contraction/combine.wgsl",
     "contraction/direct.wgsl",
@@ -119,6 +119,7 @@ const KERNELS: [&str; 13] = [
     "reduce/reduce.wgsl",
     "reduce/softmax.wgsl",
     "window/pool.wgsl",
+    "window/slide.wgsl",
 ];
 
 /// Each size runs half of the ways, its neighbour the other half.

@@ -84,6 +84,40 @@ fn windows_that_share_the_plane() {
 }
 
 #[test]
+fn small_windows_slide_in_vectors_where_rows_are_whole_ones() {
+    let same = MaxPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], ..Default::default() };
+    let half = MaxPool2d { stride: Some([2, 2]), ..same };
+    let mean = AvgPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], ..Default::default() };
+    // Input and output rows of whole vectors, of neither, of the input's alone, of the output's alone; several runs of a row.
+    for width in [4, 8, 36, 44, 72, 7, 13, 20, 31, 135] {
+        // Bands of two and four rows, whole and not.
+        for height in [1, 2, 5, 8, 9] {
+            let x = floats(13, &[1, 2, height, width]);
+            for return_indices in [false, true] {
+                check(&MaxPool2d { return_indices, ..same }, &x, true);
+                check(&MaxPool2d { return_indices, ..half }, &x, true);
+            }
+            check(&mean, &x, false);
+        }
+    }
+    let plan = |op: &dyn Op, shape: &[usize]| {
+        let plan = op.plan(&DeviceProfile::baseline(), &[Layout::new(shape, DType::F32)]).unwrap();
+        (plan.variant, plan.inputs[0].align, plan.outputs[0].align)
+    };
+    let (even, odd) = (MaxPool2d::default(), MaxPool2d { kernel: [1, 2], stride: Some([1, 1]), ..Default::default() });
+    assert_eq!(plan(&same, &[1, 2, 8, 8]), ("window/slide 2x4".into(), 16, 16));
+    assert_eq!(plan(&same, &[1, 2, 8, 7]), ("window/slide 2x4".into(), 4, 4));
+    assert_eq!(plan(&even, &[1, 2, 8, 12]), ("window/slide 1x4".into(), 16, 4));
+    assert_eq!(plan(&odd, &[1, 2, 8, 13]), ("window/slide 1x4".into(), 4, 16));
+    // Windows that share the plane evenly are no others; those that leave elements out, or are large, are not written out.
+    assert_eq!(plan(&AdaptiveAvgPool2d { output: [4, 4] }, &[1, 2, 8, 16]).0, "window/slide 1x4");
+    assert_eq!(plan(&AdaptiveAvgPool2d { output: [4, 3] }, &[1, 2, 8, 16]).0, "window/pool 64");
+    assert_eq!(plan(&MaxPool2d { stride: Some([2, 3]), ..even }, &[1, 2, 8, 8]).0, "window/pool 64");
+    assert_eq!(plan(&MaxPool2d { dilation: [1, 2], ..even }, &[1, 2, 8, 8]).0, "window/pool 64");
+    assert_eq!(plan(&MaxPool2d { kernel: [5, 13], ..even }, &[1, 2, 40, 40]).0, "window/pool 64");
+}
+
+#[test]
 fn maxima_of_integers() {
     let mut random = Random::new(7);
     let words: Vec<u32> = (0..2 * 11 * 13).map(|_| random.bits() as u32).collect();

@@ -327,6 +327,18 @@ fn pools(list: &mut List) {
             }
         }
     }
+    // Bands and runs of rows, in vectors and not.
+    for class in [Class::Unknown, Class::Cpu] {
+        for shape in [&[1, 2, 9, 68][..], &[1, 2, 6, 70]] {
+            let op = MaxPool2d { kernel: [3, 3], padding: [1; 4], return_indices: true, ..Default::default() };
+            for stride in [1, 2] {
+                list.exact(MaxPool2d { stride: Some([stride; 2]), ..op }, &[shape]).class = class;
+            }
+            let op = AvgPool2d { kernel: [3, 2], stride: Some([1, 2]), ..Default::default() };
+            list.floats(op, &[shape]).class = class;
+            list.floats(AvgPool2d { padding: [1, 1, 1, 0], count_include_pad: false, ..op }, &[shape]).class = class;
+        }
+    }
     // Windows that end beyond the padding on the right.
     let wide = AvgPool2d { kernel: [2, 4], stride: Some([1, 3]), ceil_mode: true, ..Default::default() };
     list.floats(AvgPool2d { padding: [0, 0, 0, 1], ..wide }, &[shape]);

@@ -4,16 +4,25 @@ use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::layout::DType;
-use crate::plan::{Access, Assembly, Binding, MAX_TRIPS, Param, Slot, Work, too_many_trips};
+use crate::layout::{DType, Layout};
+use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, split};
 
 const POOL: ShaderFile = shader!("window/pool.wgsl");
+const SLIDE: ShaderFile = shader!("window/slide.wgsl");
+const FOURS: ShaderFile = shader!("load/fours.wgsl");
+const FOURS_RAGGED: ShaderFile = shader!("load/fours_ragged.wgsl");
+const STORE_FOURS: ShaderFile = shader!("epilogue/fours.wgsl");
+const STORE_FOURS_RAGGED: ShaderFile = shader!("epilogue/fours_ragged.wgsl");
+const NO_FOURS: ShaderFile = shader!("epilogue/no_fours.wgsl");
 const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
+
+/// Bytes of four elements.
+const VECTOR_BYTES: u64 = 16;
 
 /// What becomes of the values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,21 +64,68 @@ pub struct Window {
     pub adaptive: bool,
 }
 
-/// Invocations of a workgroup.
+/// A body with its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// Their number.
+    /// Which body.
+    pub body: Body,
+    /// Invocations of a workgroup.
     pub lanes: u32,
 }
 
-pub(crate) fn candidates(_: &Window, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
+/// The bodies of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// An output an invocation, for windows of any kind.
+    Pool,
+    /// Rows of outputs in fours, for small windows.
+    Slide {
+        /// Rows of an invocation.
+        rows: usize,
+    },
+}
+
+impl Window {
+    /// Whether a kernel may be written out for the window: none of its elements is skipped, and they are few.
+    fn is_small(&self) -> bool {
+        // A global average of 8 x 8 is the largest that networks use; above, the text of the kernel grows past its use.
+        const MOST: usize = 64;
+        let overlaps = |i: usize| self.stride[i] <= self.kernel[i];
+        !self.adaptive
+            && self.dilation == [1, 1]
+            && overlaps(0)
+            && overlaps(1)
+            && self.kernel[0] * self.kernel[1] <= MOST
+    }
+
+    /// Rows of outputs that share their input: with windows that do not overlap there is nothing to share.
+    fn rows(&self, class: Class) -> usize {
+        // The more rows, the fewer are read twice, and the more registers it takes.
+        let shared = if class == Class::Cpu { 4 } else { 2 };
+        let most = if self.kernel[0] > self.stride[0] && self.kernel[0] <= 3 { shared } else { 1 };
+        most.min(self.out[0])
+    }
+}
+
+/// The candidates for a problem on a device, best first.
+pub(crate) fn candidates(problem: &Window, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
     // One subgroup of lavapipe is 8 lanes; 64 fill two subgroups of 32 or one of 64.
     let (lanes, why) = if profile.class == Class::Cpu {
         (8, "class Cpu: a workgroup is one subgroup of 8 lanes")
     } else {
         (64, "an invocation for each output; no device has wider subgroups")
     };
-    vec![Candidate { variant: Variant { lanes }, name: format!("window/pool {lanes}"), why: why.into() }]
+    let mut list = Vec::new();
+    if problem.is_small() {
+        let rows = problem.rows(profile.class);
+        let why =
+            format!("a window of {:?} slides through registers: each row is loaded once for {rows}", problem.kernel);
+        let variant = Variant { body: Body::Slide { rows }, lanes };
+        list.push(Candidate { variant, name: format!("window/slide {rows}x4"), why });
+    }
+    let variant = Variant { body: Body::Pool, lanes };
+    list.push(Candidate { variant, name: format!("window/pool {lanes}"), why: why.into() });
+    list
 }
 
 struct Pieces<'a> {
@@ -156,61 +212,176 @@ pub(crate) fn build(
             });
         }
     }
-    // Each row of a window is one trip of the outer loop beside those of the inner one.
-    let trips = pieces.window() + pieces.sides()[0];
-    if trips > MAX_TRIPS {
-        return Err(too_many_trips(operands.op, trips));
+    let mut built = Built::default();
+    let wide = Fours::of(problem, operands);
+    if let Body::Slide { .. } = variant.body {
+        built.aligned = wide.aligned(indices);
+    } else {
+        // Each row of a window is one trip of the outer loop beside those of the inner one.
+        let trips = pieces.window() + pieces.sides()[0];
+        if trips > MAX_TRIPS {
+            return Err(too_many_trips(operands.op, trips));
+        }
     }
-    let mut dispatches = Vec::new();
     for region in split(&pieces, Region::whole(&[problem.planes]), profile)? {
-        let mut assembly = Assembly::new(operands.op, POOL, operands.arena());
-        assembly.common(GRID);
-        assembly.constant("", "WG_X", Value::U32(variant.lanes)).constant("", "WG_Y", Value::U32(1));
-        let (maximum, count_padding, divisor) = match problem.pooling {
-            Pooling::Max => (true, false, None),
-            Pooling::Average { count_padding, divisor } => (false, count_padding, divisor),
-        };
-        for (name, value) in [
-            ("ADAPTIVE", problem.adaptive),
-            ("MAXIMUM", maximum),
-            ("COUNT_PADDING", count_padding),
-            ("FLOAT", problem.dtype == DType::F32),
-        ] {
-            assembly.constant("", name, Value::Bool(value));
-        }
-        assembly.constant("", "Elem", Value::Type(problem.dtype.wgsl().unwrap_or("f32")));
-        let spans = pieces.spans(&region);
-        let bytes: u64 = spans.iter().map(|(_, span)| span.end - span.start).sum();
-        for ((slot, range), (hook, access)) in
-            spans.into_iter().zip([("input", Access::Read), ("output", Access::Write), ("indices", Access::Write)])
-        {
-            assembly.bind(hook, Binding { slot, range, access, element: 4 });
-        }
-        assembly.fragment("indices", if indices { INDICES } else { NO_INDICES });
-        let [top, left, bottom, right] = problem.padding;
-        let total = region.len(0) * problem.out[0] * problem.out[1];
-        for (name, value) in [
-            ("total", total),
-            ("height", problem.size[0]),
-            ("width", problem.size[1]),
-            ("out_height", problem.out[0]),
-            ("out_width", problem.out[1]),
-            ("kernel_height", problem.kernel[0]),
-            ("kernel_width", problem.kernel[1]),
-            ("stride_height", problem.stride[0]),
-            ("stride_width", problem.stride[1]),
-            ("top", top),
-            ("left", left),
-            ("bottom", bottom),
-            ("right", right),
-            ("dilation_height", problem.dilation[0]),
-            ("dilation_width", problem.dilation[1]),
-        ] {
-            assembly.size("", name, value)?;
-        }
-        assembly.param("", "divisor", Param::F32(divisor.unwrap_or(0) as f32));
-        let work = Work { flops: pieces.flops(&region), bytes: bytes as f64 };
-        dispatches.push(assembly.dispatch(profile, (total as u64).div_ceil(variant.lanes.into()), work)?);
+        built.dispatches.push(match variant.body {
+            Body::Pool => pool(&pieces, variant.lanes, &region, operands, profile)?,
+            Body::Slide { rows } => slide(&pieces, (variant.lanes, rows), wide, &region, operands, profile)?,
+        });
     }
-    Ok(Built::scalar(dispatches))
+    Ok(built)
+}
+
+/// What both bodies are told of the pooling.
+fn constants(assembly: &mut Assembly, problem: &Window, lanes: u32) {
+    let (maximum, count_padding, divisor) = match problem.pooling {
+        Pooling::Max => (true, false, None),
+        Pooling::Average { count_padding, divisor } => (false, count_padding, divisor),
+    };
+    assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
+    assembly.constant("", "Elem", Value::Type(problem.dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
+    assembly.constant("", "FLOAT", Value::Bool(problem.dtype == DType::F32));
+    assembly.param("", "divisor", Param::F32(divisor.unwrap_or(0) as f32));
+}
+
+/// Binds a region's operands, elements of so many bytes each; returns the bytes that move.
+fn bind(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region, elements: [u64; 3]) -> u64 {
+    let spans = pieces.spans(region);
+    let hooks = [("input", Access::Read), ("output", Access::Write), ("indices", Access::Write)];
+    for (((slot, range), (hook, access)), element) in spans.iter().cloned().zip(hooks).zip(elements) {
+        assembly.bind(hook, Binding { slot, range, access, element });
+    }
+    spans.iter().map(|(_, span)| span.end - span.start).sum()
+}
+
+/// A dispatch of the body for windows of any kind.
+fn pool(
+    pieces: &Pieces<'_>,
+    lanes: u32,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let problem = pieces.problem;
+    let mut assembly = Assembly::new(operands.op, POOL, operands.arena());
+    constants(&mut assembly, problem, lanes);
+    assembly.constant("", "ADAPTIVE", Value::Bool(problem.adaptive));
+    let bytes = bind(&mut assembly, pieces, region, [4; 3]);
+    assembly.fragment("indices", if pieces.indices { INDICES } else { NO_INDICES });
+    let [top, left, bottom, right] = problem.padding;
+    let total = region.len(0) * problem.out[0] * problem.out[1];
+    for (name, value) in [
+        ("total", total),
+        ("height", problem.size[0]),
+        ("width", problem.size[1]),
+        ("out_height", problem.out[0]),
+        ("out_width", problem.out[1]),
+        ("kernel_height", problem.kernel[0]),
+        ("kernel_width", problem.kernel[1]),
+        ("stride_height", problem.stride[0]),
+        ("stride_width", problem.stride[1]),
+        ("top", top),
+        ("left", left),
+        ("bottom", bottom),
+        ("right", right),
+        ("dilation_height", problem.dilation[0]),
+        ("dilation_width", problem.dilation[1]),
+    ] {
+        assembly.size("", name, value)?;
+    }
+    let work = Work { flops: pieces.flops(region), bytes: bytes as f64 };
+    assembly.dispatch(profile, (total as u64).div_ceil(lanes.into()), work)
+}
+
+/// Whether input and output are rows of whole vectors, aligned to them.
+#[derive(Clone, Copy)]
+struct Fours {
+    input: bool,
+    output: bool,
+}
+
+impl Fours {
+    fn of(problem: &Window, operands: &Operands<'_>) -> Self {
+        let whole = |layouts: &[Layout], width: usize| {
+            width.is_multiple_of(4) && layouts.iter().all(|layout| u64::from(layout.align) >= VECTOR_BYTES)
+        };
+        Fours { input: whole(operands.inputs, problem.size[1]), output: whole(operands.outputs, problem.out[1]) }
+    }
+
+    /// The operands that are moved in vectors.
+    fn aligned(self, indices: bool) -> Vec<Slot> {
+        let outputs = [Slot::Output(0), Slot::Output(1)].into_iter().take(if indices { 2 } else { 1 });
+        let input = [Slot::Input(0)].into_iter().filter(|_| self.input);
+        input.chain(outputs.filter(|_| self.output)).collect()
+    }
+}
+
+/// Fours of outputs along a row that an invocation of a driver on the CPU computes, at most: enough that a workgroup's own cost
+/// and the vectors that a run loads before its first step hardly count.
+const CPU_RUN: usize = 16;
+
+/// A dispatch of the body for small windows.
+fn slide(
+    pieces: &Pieces<'_>,
+    (lanes, rows): (u32, usize),
+    wide: Fours,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let problem = pieces.problem;
+    let mut assembly = Assembly::new(operands.op, SLIDE, operands.arena());
+    constants(&mut assembly, problem, lanes);
+    let [top, left, bottom, right] = problem.padding;
+    for (name, value) in [
+        ("ROWS", rows),
+        ("KERNEL_H", problem.kernel[0]),
+        ("KERNEL_W", problem.kernel[1]),
+        ("STRIDE_H", problem.stride[0]),
+        ("STRIDE_W", problem.stride[1]),
+        ("TOP", top),
+        ("LEFT", left),
+    ] {
+        // All are at most a small window's side.
+        assembly.constant("", name, Value::U32(value as u32));
+    }
+    // What neither wins a maximum nor adds to a sum.
+    let nothing = match (problem.pooling, problem.dtype) {
+        (Pooling::Max, DType::F32) => f32::NEG_INFINITY.to_bits(),
+        (Pooling::Max, DType::I32) => i32::MIN as u32,
+        _ => 0,
+    };
+    assembly.constant("", "NOTHING", Value::U32(nothing)).constant("", "INDICES", Value::Bool(pieces.indices));
+    let bytes_of = |wide| if wide { VECTOR_BYTES } else { 4 };
+    let out = bytes_of(wide.output);
+    let bytes = bind(&mut assembly, pieces, region, [bytes_of(wide.input), out, out]);
+    assembly.fragment("input", if wide.input { FOURS } else { FOURS_RAGGED });
+    let store = if wide.output { STORE_FOURS } else { STORE_FOURS_RAGGED };
+    assembly.fragment("output", store).fragment("indices", if pieces.indices { store } else { NO_FOURS });
+    if pieces.indices {
+        assembly.constant("indices", "Elem", Value::Type("u32"));
+    }
+    let fours = problem.out[1].div_ceil(4);
+    // On GPUs neighbouring invocations move neighbouring vectors.
+    let run = if profile.class == Class::Cpu { fours.div_ceil(fours.div_ceil(CPU_RUN)) } else { 1 };
+    let (runs, bands) = (fours.div_ceil(run), problem.out[0].div_ceil(rows));
+    let total = region.len(0) * bands * runs;
+    for (name, value) in [
+        ("total", total),
+        ("runs", runs),
+        ("run", run),
+        ("fours", fours),
+        ("bands", bands),
+        ("height", problem.size[0]),
+        ("width", problem.size[1]),
+        ("out_height", problem.out[0]),
+        ("out_width", problem.out[1]),
+        ("bottom", bottom),
+        ("right", right),
+    ] {
+        assembly.size("", name, value)?;
+    }
+    let work = Work { flops: pieces.flops(region), bytes: bytes as f64 };
+    assembly.dispatch(profile, (total as u64).div_ceil(lanes.into()), work)
 }

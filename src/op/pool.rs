@@ -222,7 +222,8 @@ impl Strided {
             stride: self.stride,
             padding: self.padding,
             dilation: self.dilation,
-            ..evenly(pooling, inputs, outputs, false)
+            adaptive: false,
+            ..evenly(pooling, inputs, outputs)
         })
     }
 }
@@ -261,20 +262,23 @@ fn planes<'a>(op: &'static str, inputs: &'a [Layout], among: &[DType]) -> Result
     Ok(shape)
 }
 
-/// The problem of windows that share the plane, and the common part of the strided one.
-fn evenly(pooling: Pooling, inputs: &[Layout], outputs: &[Layout], adaptive: bool) -> Window {
+/// The problem of windows that share the plane. Where they share it evenly, they stride over it.
+fn evenly(pooling: Pooling, inputs: &[Layout], outputs: &[Layout]) -> Window {
     let (x, y) = (&inputs[0].shape, &outputs[0].shape);
+    let (size, out) = ([x[2], x[3]], [y[2], y[3]]);
+    let strides = size[0].is_multiple_of(out[0]) && size[1].is_multiple_of(out[1]);
+    let kernel = if strides { [size[0] / out[0], size[1] / out[1]] } else { [1, 1] };
     Window {
         pooling,
         dtype: inputs[0].dtype,
         planes: x[0] * x[1],
-        size: [x[2], x[3]],
-        out: [y[2], y[3]],
-        kernel: [1, 1],
-        stride: [1, 1],
+        size,
+        out,
+        kernel,
+        stride: kernel,
         padding: [0; 4],
         dilation: [1, 1],
-        adaptive,
+        adaptive: !strides,
     }
 }
 
@@ -393,7 +397,7 @@ impl Op for AdaptiveAvgPool2d {
             return Ok(whole_planes(Task::Mean { divisor: plane(&inputs[0]) }, inputs));
         }
         let pooling = Pooling::Average { count_padding: false, divisor: None };
-        Ok(Problem::Window(evenly(pooling, inputs, outputs, true)))
+        Ok(Problem::Window(evenly(pooling, inputs, outputs)))
     }
 }
 
@@ -415,7 +419,7 @@ impl Op for AdaptiveMaxPool2d {
         if self.output == [1, 1] {
             return Ok(whole_planes(max_task(self.return_indices), inputs));
         }
-        Ok(Problem::Window(evenly(Pooling::Max, inputs, outputs, true)))
+        Ok(Problem::Window(evenly(Pooling::Max, inputs, outputs)))
     }
 }
 

@@ -1,0 +1,19 @@
+// Rows of a matrix in fours: vectors, of which each row is a whole number. The offset counts vectors.
+struct Params {
+    offset: u32,
+}
+
+@group(0) @binding(BINDING) var<storage, read> data: array<vec4<Elem>>;
+
+struct State {
+    base: u32,
+}
+
+// Fixes the row.
+fn begin(row: u32, width: u32) -> State {
+    return State(params.offset + row * (width / 4u));
+}
+
+fn load(state: State, four: u32) -> vec4<Elem> {
+    return data[state.base + four];
+}

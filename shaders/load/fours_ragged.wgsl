@@ -1,0 +1,27 @@
+// Rows of a matrix of any width and alignment in fours. What lies beyond a row is NOTHING.
+struct Params {
+    offset: u32,
+}
+
+@group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
+
+struct State {
+    base: u32,
+    width: u32,
+}
+
+// Fixes the row.
+fn begin(row: u32, width: u32) -> State {
+    return State(params.offset + row * width, width);
+}
+
+fn load(state: State, four: u32) -> vec4<Elem> {
+    var values = vec4(bitcast<Elem>(NOTHING));
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        if 4u * four + i < state.width {
+            values[i] = data[state.base + 4u * four + i];
+        }
+    }
+    return values;
+}
