@@ -36,7 +36,8 @@ pub trait Op: Debug + Send + Sync {
     /// What the op comes down to, for inputs and outputs as [`infer`](Op::infer) has accepted them; no output is empty.
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem>;
 
-    /// The best plan for a device. Touches no GPU.
+    /// The best plan for a device. Touches no GPU. Outputs are taken to be aligned as well as every input: for one that is
+    /// aligned worse, weaken the `align` of an input's layout.
     ///
     /// # Errors
     /// What [`infer`](Op::infer) refuses, and [`Error::Limit`] where no candidate fits the device.
@@ -55,7 +56,9 @@ pub trait Op: Debug + Send + Sync {
 }
 
 fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], every: bool) -> Result<Vec<Plan>> {
-    let outputs = op.infer(inputs)?;
+    let mut outputs = op.infer(inputs)?;
+    let weakest = inputs.iter().map(|layout| layout.align).min();
+    outputs.iter_mut().for_each(|layout| layout.align = layout.align.min(weakest.unwrap_or(layout.align)));
     for (what, layouts) in [("input", inputs), ("output", &outputs)] {
         for (number, layout) in layouts.iter().enumerate() {
             expect_addressable(op.name(), format_args!("{what} {number}"), &layout.shape)?;

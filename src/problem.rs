@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::family::{contraction, map, reduce, window};
 use crate::layout::Layout;
-use crate::plan::{Dispatch, Plan};
+use crate::plan::{Dispatch, Plan, Slot};
 use crate::profile::DeviceProfile;
 
 pub use crate::family::contraction::Contraction;
@@ -50,17 +50,18 @@ impl Operands<'_> {
 }
 
 /// A family's part of a plan.
+#[derive(Default)]
 pub(crate) struct Built {
     pub scratch: Vec<u64>,
     pub dispatches: Vec<Dispatch>,
-    /// The inputs that are read in vectors and need the alignment that their layouts promise.
-    pub aligned: Vec<usize>,
+    /// The operands that are read or written in vectors and need the alignment that their layouts promise.
+    pub aligned: Vec<Slot>,
 }
 
 impl Built {
-    /// A variant without scratch memory that loads element by element.
+    /// A variant without scratch memory that moves element by element.
     pub fn scalar(dispatches: Vec<Dispatch>) -> Self {
-        Built { scratch: Vec::new(), dispatches, aligned: Vec::new() }
+        Built { dispatches, ..Built::default() }
     }
 }
 
@@ -83,7 +84,7 @@ impl Problem {
             }
             Problem::Map(p) => {
                 let build = |c: &_| map::build(p, c, operands, profile);
-                collect(operands, map::candidates(p, profile), build, every)
+                collect(operands, map::candidates(p, operands), build, every)
             }
         }
     }
@@ -105,8 +106,8 @@ fn collect<V>(
                 variant: candidate.name,
                 why: candidate.why,
                 passed_over: passed_over.clone(),
-                inputs: needed(operands.inputs, &built.aligned),
-                outputs: needed(operands.outputs, &[]),
+                inputs: needed(operands.inputs, Slot::Input, &built.aligned),
+                outputs: needed(operands.outputs, Slot::Output, &built.aligned),
                 scratch: built.scratch,
                 dispatches: built.dispatches,
             }),
@@ -127,8 +128,7 @@ fn collect<V>(
 }
 
 /// The layouts that operands have to have for a variant: what was promised where it counts, else the alignment of an element.
-fn needed(layouts: &[Layout], aligned: &[usize]) -> Vec<Layout> {
-    let needs =
-        |index: usize, layout: &Layout| if aligned.contains(&index) { layout.align } else { layout.align.min(4) };
+fn needed(layouts: &[Layout], slot: fn(usize) -> Slot, aligned: &[Slot]) -> Vec<Layout> {
+    let needs = |i: usize, layout: &Layout| if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(4) };
     layouts.iter().enumerate().map(|(i, layout)| Layout { align: needs(i, layout), ..layout.clone() }).collect()
 }

@@ -136,7 +136,9 @@ impl ProgramBuilder {
     pub fn op_all(&mut self, op: &dyn Op, inputs: &[Value]) -> Result<Vec<Value>> {
         let layouts = inputs.iter().map(|&value| Ok(self.known(value)?.layout.clone())).collect::<Result<Vec<_>>>()?;
         let plan = op.plan(self.gpu.profile(), &layouts)?;
-        let outputs: Vec<Value> = plan.outputs.iter().map(|layout| self.add(Home::Result, layout.clone())).collect();
+        // Whatever the plan asks for, a result has memory of its own.
+        let own = |layout: &Layout| Layout::new(&layout.shape, layout.dtype);
+        let outputs: Vec<Value> = plan.outputs.iter().map(|layout| self.add(Home::Result, own(layout))).collect();
         self.steps.push(Step { plan, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }

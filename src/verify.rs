@@ -271,7 +271,7 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
     plans.iter().map(|plan| against(gpu, op, plan, inputs, &twins)).collect()
 }
 
-/// The plans of every candidate: for operands that are aligned to an element and no more, and where another plan reads operands
+/// The plans of every candidate: for operands that are aligned to an element and no more, and where another plan moves operands
 /// that are aligned better in vectors, that one too.
 ///
 /// # Errors
@@ -279,7 +279,8 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
 pub fn plans<O: Twin + ?Sized>(profile: &DeviceProfile, op: &O, inputs: &[HostTensor]) -> Result<Vec<Plan>> {
     let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
     let mut plans = op.plans(profile, &guarded_layouts(inputs))?;
-    let in_vectors = |plan: &Plan| plan.inputs.iter().any(|layout| layout.align > ELEMENT_ALIGN);
+    let better = |layout: &Layout| layout.align > ELEMENT_ALIGN;
+    let in_vectors = |plan: &Plan| plan.inputs.iter().chain(&plan.outputs).any(better);
     plans.extend(op.plans(profile, &layouts)?.into_iter().filter(in_vectors));
     Ok(plans)
 }

@@ -43,11 +43,11 @@ fn a_copy_moves_each_word_once() {
     let (plan, counted) = counted(&emulator(), &Permute { dims: vec![0] }, &[&[4096]]);
     let Counters { storage, transactions, flops, barriers, idle_lanes, workgroups, .. } = only(&counted);
     assert_eq!((storage.loaded, storage.stored, storage.atomics), (4 * 4096, 4 * 4096, 0));
-    // A subgroup's 128 bytes are 4 sectors.
-    let accesses = 2 * 4096 / 32;
-    assert_eq!((transactions.accesses, transactions.sectors), (accesses, 4 * accesses));
+    // In vectors of four words a subgroup's 512 bytes are 16 sectors.
+    let accesses = 2 * 4096 / 4 / 32;
+    assert_eq!((transactions.accesses, transactions.sectors), (accesses, 16 * accesses));
     assert_eq!((transactions.coalescing(), transactions.bytes()), (Some(1.0), 2 * 4 * 4096));
-    assert_eq!((flops, barriers, idle_lanes, workgroups), (0, 0, 0, 64));
+    assert_eq!((flops, barriers, idle_lanes, workgroups), (0, 0, 0, 16));
     assert_eq!((counted[0].op, counted[0].dispatch, counted[0].grid), ("permute", 0, plan.dispatches[0].grid));
 }
 

@@ -6,7 +6,8 @@ use common::keeps_to_ieee;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    Activation, BatchNorm, Binary, BinaryKind, Concat, DType, DeviceProfile, Layout, Op, Pad, PadMode, Unary, UnaryKind,
+    Activation, BatchNorm, Binary, BinaryKind, Concat, DType, DeviceProfile, Layout, Op, Pad, PadMode, Permute, Unary,
+    UnaryKind,
 };
 
 /// Every candidate on every device within the bound; to the bit where the twin's bound is 0.
@@ -56,6 +57,12 @@ fn u32s(shape: &[usize], seed: u64) -> HostTensor {
     let mut random = Random::new(seed);
     let elements: Vec<u32> = (0..shape.iter().product()).map(|_| random.bits() as u32 >> random.below(32)).collect();
     HostTensor::new(shape, &elements).unwrap()
+}
+
+/// The magnitudes of an input's elements, as a variance has to be.
+fn positive(input: &HostTensor) -> HostTensor {
+    let elements: Vec<f32> = (0..input.len()).map(|i| input.at(i).abs() as f32).collect();
+    f32s(&input.shape, &elements)
 }
 
 /// Numbers over the whole range of a function, its special places among them.
@@ -202,14 +209,77 @@ fn any_number_of_tensors_joins() {
     exact(&Concat { dim: 1 }, &[u32s(&[2, 70], 1), u32s(&[2, 1], 2), u32s(&[2, 65], 3)]);
 }
 
+/// As [`exact`], where operands that are aligned are gone through in vectors.
+#[track_caller]
+fn in_vectors(op: &dyn Twin, inputs: &[HostTensor]) {
+    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+    for gpu in devices() {
+        let plan = op.plan(gpu.profile(), &layouts).unwrap();
+        assert_eq!(plan.variant, "map/vectors", "{plan}");
+    }
+    exact(op, inputs);
+}
+
+#[test]
+fn whole_vectors_are_moved_at_once() {
+    let max = Binary { kind: BinaryKind::Max };
+    // Around the vectors of an invocation's run.
+    for vectors in [1, 7, 8, 9, 17, 65] {
+        let row = 4 * vectors;
+        in_vectors(&Unary::from(Activation::Relu), &[floats(&[row], 1)]);
+        in_vectors(&max, &[floats(&[3, row], 1), floats(&[row], 2)]);
+        in_vectors(&max, &[floats(&[3, 1], 1), floats(&[3, row], 2)]);
+        in_vectors(&max, &[floats(&[row], 1), floats(&[], 2)]);
+        in_vectors(&max, &[i32s(&[2, 1, row], 1), i32s(&[3, row], 2)]);
+        in_vectors(&max, &[u32s(&[2, 1, 2, 1, 2, row], 1), u32s(&[3, 1, 3, 1, 1], 2)]);
+        in_vectors(&Permute { dims: vec![2, 1, 0, 3] }, &[floats(&[2, 3, 5, row], 1)]);
+        in_vectors(&Concat { dim: 0 }, &[floats(&[row], 1), floats(&[5], 2), floats(&[row], 3)]);
+        in_vectors(&Concat { dim: 1 }, &[floats(&[2, 3, row], 1), floats(&[2, 2, row], 2)]);
+        for mode in [PadMode::Constant(2.5), PadMode::Reflect, PadMode::Replicate, PadMode::Circular] {
+            in_vectors(&Pad { padding: vec![[2, 1], [-1, 2], [0, 0]], mode }, &[floats(&[3, 4, row], 1)]);
+        }
+        in_vectors(&Pad { padding: vec![[row as isize, 0]], ..Pad::default() }, &[floats(&[0], 1)]);
+    }
+    check(&BatchNorm::default(), &[&[3, 8][..], &[8], &[8], &[8], &[8]].map(|shape| positive(&floats(shape, 1))));
+    check(&BatchNorm::default(), &[&[3, 5, 8][..], &[5], &[5], &[5], &[5]].map(|shape| positive(&floats(shape, 1))));
+}
+
+#[test]
+fn what_is_left_of_a_long_row_is_moved_too() {
+    for rest in 0..4 {
+        let shape = [(1 << 14) + rest];
+        in_vectors(&Binary { kind: BinaryKind::Max }, &[floats(&shape, 1), floats(&shape, 2)]);
+    }
+    let short = Unary::default().plan(&DeviceProfile::baseline(), &[Layout::new(&[4097], DType::F32)]).unwrap();
+    assert_eq!(short.variant, "map/scalar");
+}
+
+#[test]
+fn operands_that_are_aligned_to_an_element_are_moved_by_elements() {
+    let aligned = Layout::new(&[8], DType::F32);
+    let profile = DeviceProfile::baseline();
+    for align in [4, 8] {
+        let layouts = [aligned.clone(), Layout { align, ..aligned.clone() }];
+        let plan = Binary::default().plan(&profile, &layouts).unwrap();
+        assert_eq!((plan.variant.as_str(), plan.outputs[0].align), ("map/scalar", 4));
+    }
+    let plan = Binary::default().plan(&profile, &[aligned.clone(), aligned]).unwrap();
+    assert_eq!((plan.inputs[0].align, plan.inputs[1].align, plan.outputs[0].align), (16, 16, 16));
+    // Of an operand that broadcasts along rows, single elements are read.
+    let rows = [Layout::new(&[3, 8], DType::F32), Layout::new(&[3, 1], DType::F32)];
+    assert_eq!(Binary::default().plan(&profile, &rows).unwrap().inputs[1].align, 4);
+}
+
 #[test]
 fn maps_are_split_at_limits() {
     for gpu in devices() {
         let mut profile = gpu.profile().clone();
         profile.limits.max_storage_buffer_binding_size = 2048;
         let gpu = gpu.with_profile(profile);
-        let cases: [(Box<dyn Twin>, Vec<HostTensor>); 5] = [
+        let cases: [(Box<dyn Twin>, Vec<HostTensor>); 7] = [
             (Box::new(Unary::from(Activation::Relu)), vec![floats(&[3000], 1)]),
+            (Box::new(Pad { padding: vec![[20, 19], [0, 0]], mode: PadMode::Reflect }), vec![floats(&[21, 80], 1)]),
+            (Box::new(Binary::default()), vec![floats(&[3, 1000], 1), floats(&[1000], 2)]),
             (Box::new(Binary::default()), vec![floats(&[30, 100], 1), floats(&[30, 1], 2)]),
             (Box::new(Pad { padding: vec![[20, 19], [70, 9]], mode: PadMode::Reflect }), vec![floats(&[21, 80], 1)]),
             (Box::new(Pad { padding: vec![[20, 19], [70, 9]], mode: PadMode::Circular }), vec![floats(&[21, 80], 1)]),

@@ -203,6 +203,18 @@ fn maps(list: &mut List) {
         small_bindings(list.exact(op(vec![[9, 8], [11, 9]]), &[&[11, 20]]), 600);
     }
     list.exact(Pad { padding: vec![[2, 1], [0, 1]], ..Pad::default() }, &[&[0, 4]]);
+    // Rows of whole vectors, more than a run of a CPU's driver in a row.
+    for class in [Class::Unknown, Class::Cpu] {
+        list.exact(Binary { kind: BinaryKind::Sub }, &[&[2, 1, 3, 36], &[2, 3, 1]]).class = class;
+        list.exact(Binary { kind: BinaryKind::Sub }, &[&[5, 36], &[36]]).class = class;
+        list.exact(Binary::default(), &[&[2, 1, 2, 1, 3, 8], &[1, 3, 1, 3, 1, 1]]).class = class;
+        list.exact(Binary::default(), &[&[5, 36], &[1]]).class = class;
+    }
+    list.exact(relu(), &[&[(1 << 14) + 3]]).limits.max_storage_buffer_binding_size = 1 << 27;
+    for mode in [PadMode::Constant(2.5), PadMode::Reflect] {
+        list.exact(Pad { padding: vec![[2, 1], [-1, 3], [0, 0]], mode }, &[&[3, 4, 8]]);
+    }
+    list.exact(Pad { padding: vec![[8, 4]], ..Pad::default() }, &[&[0]]);
     small_bindings(list.exact(Binary::default(), &[&[30, 20], &[30, 1]]), 600);
     small_bindings(list.exact(relu(), &[&[500]]), 600);
 }

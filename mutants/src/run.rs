@@ -234,8 +234,8 @@ mod tests {
             assert!(text.contains(from));
             bench.outcome(file, &text.replace(from, to))
         };
-        assert_eq!(changed("flat >= params.total", "flat > params.total"), Outcome::Finding);
-        assert_eq!(changed("value_at(outer, inner)", "value_at(vec3(0u), vec3(0u))"), Outcome::Value);
-        assert_eq!(changed("flat / params.size_5", "flat / 0.5"), Outcome::Invalid);
+        assert_eq!(changed("number >= params.total", "number > params.total"), Outcome::Finding);
+        assert_eq!(changed("value_begin(outer, inner)", "value_begin(vec3(0u), vec2(0u))"), Outcome::Value);
+        assert_eq!(changed("number / params.runs", "number / 0.5"), Outcome::Invalid);
     }
 }

@@ -35,9 +35,7 @@ fn power(x: f32, y: f32) -> f32 {
     return select(bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u), size, x == 0.0 || is_infinite(x));
 }
 
-fn at(outer: vec3<u32>, inner: vec3<u32>) -> f32 {
-    let x = a_load(outer, inner);
-    let y = b_load(outer, inner);
+fn apply(x: f32, y: f32) -> f32 {
     switch FUNCTION {
         case 1u: {
             return x - y;

@@ -1,8 +1,6 @@
 // A function of two i32 or u32, chosen by FUNCTION; the numbers are those of `BinaryKind::code`. Sums and products wrap.
 // x / 0 is x, and so is the lowest number / -1: what WGSL defines, said here because dividing by 0 is more often a bug.
-fn at(outer: vec3<u32>, inner: vec3<u32>) -> Elem {
-    let x = a_load(outer, inner);
-    let y = b_load(outer, inner);
+fn apply(x: Elem, y: Elem) -> Elem {
     switch FUNCTION {
         case 1u: {
             return x - y;

@@ -3,6 +3,14 @@ struct Params {
     bits: u32,
 }
 
-fn at(outer: vec3<u32>, inner: vec3<u32>) -> Elem {
-    return bitcast<Elem>(params.bits);
+struct State {
+    value: Unit,
+}
+
+fn begin(outer: vec3<u32>, inner: vec2<u32>) -> State {
+    return State(Unit(bitcast<Elem>(params.bits)));
+}
+
+fn at(state: State, unit: u32) -> Unit {
+    return state.value;
 }

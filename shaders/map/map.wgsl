@@ -1,18 +1,23 @@
-// out[index] = value(index)
+// out[index] = value(index), in units of WIDTH neighbours along the last dimension: array<Elem, 1> or vec4<Elem>, indexed alike
 //
-// Workgroup:  WG_X neighbouring elements of the index space, the last dimension fastest.
-// Invocation: one element.
+//     row of the last dimension:   | unit unit unit unit | unit unit unit unit | unit unit |
+//                                    run                   run                   run
+//
+// Workgroup:  WG_X runs of the index space, the last dimension fastest.
+// Invocation: a run: neighbouring units of a row, for which the index is taken apart once.
 // Dispatch:   ceil(total / WG_X) workgroups, folded.
 // Memory:     none.
-// Edges:      invocations at or beyond total do nothing.
+// Edges:      invocations at or beyond total do nothing; the last run of a row ends with it.
 struct Params {
     workgroups: u32,
-    total: u32,
-    size_1: u32, // sizes of the dimensions but the outermost
+    total: u32, // runs of all rows
+    runs: u32, // of a row
+    run: u32, // units of a run
+    units: u32, // of a row
+    size_1: u32, // sizes of the dimensions between the outermost and the last
     size_2: u32,
     size_3: u32,
     size_4: u32,
-    size_5: u32,
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -25,19 +30,38 @@ fn main(
     if group >= params.workgroups {
         return;
     }
-    let flat = group * WG_X + lane;
-    if flat >= params.total {
+    let number = group * WG_X + lane;
+    if number >= params.total {
         return;
     }
     var outer = vec3(0u);
-    var inner = vec3(0u, 0u, flat);
-    if !FLAT {
-        let rest_4 = flat / params.size_5;
-        let rest_3 = rest_4 / params.size_4;
-        let rest_2 = rest_3 / params.size_3;
-        let rest_1 = rest_2 / params.size_2;
-        outer = vec3(rest_1 / params.size_1, rest_1 % params.size_1, rest_2 % params.size_2);
-        inner = vec3(rest_3 % params.size_3, rest_4 % params.size_4, flat % params.size_5);
+    var inner = vec2(0u);
+    var first = number * params.run;
+    if RANK > 1u {
+        var rest = number / params.runs;
+        first = number % params.runs * params.run;
+        if RANK > 2u {
+            inner.y = rest % params.size_4;
+            rest /= params.size_4;
+        }
+        if RANK > 3u {
+            inner.x = rest % params.size_3;
+            rest /= params.size_3;
+        }
+        if RANK > 4u {
+            outer.z = rest % params.size_2;
+            rest /= params.size_2;
+        }
+        if RANK > 5u {
+            outer.y = rest % params.size_1;
+            rest /= params.size_1;
+        }
+        outer.x = rest;
     }
-    out_store(outer, inner, value_at(outer, inner));
+    let value = value_begin(outer, inner);
+    let target_row = out_begin(outer, inner);
+    let end = min(first + params.run, params.units);
+    for (var unit = first; unit < end; unit++) {
+        out_store(target_row, unit, value_at(value, unit));
+    }
 }

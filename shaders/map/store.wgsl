@@ -1,4 +1,4 @@
-// Output of a map: stored at a stride for each of six dimensions.
+// Output of a map: stored at a stride for each of six dimensions. Strides and offset count units.
 struct Params {
     offset: u32,
     stride_0: u32,
@@ -9,10 +9,19 @@ struct Params {
     stride_5: u32,
 }
 
-@group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
+@group(0) @binding(BINDING) var<storage, read_write> data: array<Unit>;
 
-fn store(outer: vec3<u32>, inner: vec3<u32>, value: Elem) {
+struct State {
+    base: u32,
+    step: u32,
+}
+
+// Fixes the index but for the last dimension.
+fn begin(outer: vec3<u32>, inner: vec2<u32>) -> State {
     let slow = dot(outer, vec3(params.stride_0, params.stride_1, params.stride_2));
-    let fast = dot(inner, vec3(params.stride_3, params.stride_4, params.stride_5));
-    data[params.offset + slow + fast] = value;
+    return State(params.offset + slow + dot(inner, vec2(params.stride_3, params.stride_4)), params.stride_5);
+}
+
+fn store(state: State, unit: u32, values: Unit) {
+    data[state.base + unit * state.step] = values;
 }

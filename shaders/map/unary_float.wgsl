@@ -1,6 +1,5 @@
 // A function of one f32, chosen by FUNCTION; the numbers are those of `UnaryKind::code`.
-fn at(outer: vec3<u32>, inner: vec3<u32>) -> f32 {
-    let x = a_load(outer, inner);
+fn apply(x: f32) -> f32 {
     switch FUNCTION {
         case 1u: {
             return -x;

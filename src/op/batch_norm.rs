@@ -4,7 +4,9 @@ use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
-use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
+use crate::op::{
+    Op, broadcast_strides, expect_addressable, expect_dtype, expect_inputs, expect_rank, merge_dims, strides,
+};
 use crate::problem::Problem;
 
 /// Batch normalisation with running statistics, and a fused activation:
@@ -66,15 +68,12 @@ impl Op for BatchNorm {
 
     fn problem(&self, inputs: &[Layout], _: &[Layout]) -> Result<Problem> {
         let shape = &inputs[0].shape;
-        let plane: usize = shape[2..].iter().product();
-        let strides = vec![shape[1] * plane, plane, 1];
-        let statistics = (1..=4).map(|input| Argument::strided(input, vec![0, 1, 0]));
-        let part = Part {
-            sizes: vec![shape[0], shape[1], plane],
-            arguments: [Argument::strided(0, strides.clone())].into_iter().chain(statistics).collect(),
-            start: 0,
-            strides,
-        };
+        let channels = broadcast_strides(&[vec![shape[1]], vec![1; shape.len() - 2]].concat(), shape);
+        let (sizes, mut merged) = merge_dims(shape, &[strides(shape), channels]);
+        let (channels, strides) = (merged.pop().unwrap_or_default(), merged.pop().unwrap_or_default());
+        let statistics = (1..=4).map(|input| Argument::strided(input, channels.clone()));
+        let arguments = [Argument::strided(0, strides.clone())].into_iter().chain(statistics).collect();
+        let part = Part { sizes, arguments, start: 0, strides };
         let function = Function::Normalize { epsilon: self.epsilon, activation: self.activation };
         Ok(Problem::Map(Map { function, dtype: DType::F32, parts: vec![part] }))
     }

@@ -41,6 +41,12 @@ pub fn ops() -> Vec<Case> {
         (Box::new(Concat { dim: 1 }), vec![plane.clone(), plane.clone()]),
         (Box::new(Pad { padding: vec![[1, 1]; 4], mode: PadMode::Reflect }), vec![plane.clone()]),
         (Box::new(Pad { padding: vec![[1, 2]; 4], ..Pad::default() }), vec![vec![2, 0, 1, 1]]),
+        // Rows of whole vectors.
+        (Box::new(Unary { kind: UnaryKind::Neg }), vec![vec![(1 << 14) + 3]]),
+        (Box::new(Binary { kind: BinaryKind::Max }), vec![vec![2, 3, 40], vec![3, 1]]),
+        (Box::new(BatchNorm::default()), vec![vec![2, 3, 40], vec![3], vec![3], vec![3], vec![3]]),
+        (Box::new(Concat { dim: 0 }), vec![vec![40], vec![3]]),
+        (Box::new(Pad { padding: vec![[1, 1], [0, 0]], mode: PadMode::Reflect }), vec![vec![3, 40]]),
     ]
 }
 
@@ -53,5 +59,6 @@ pub fn whole_ops() -> Vec<Case> {
         (Box::new(Reduce { dims: vec![1, 3], ..Default::default() }), vec![plane.clone()]),
         (Box::new(Reduce { kind: ReduceKind::Max, ..Default::default() }), vec![plane.clone()]),
         (Box::new(Pad { padding: vec![[1, 2]; 4], ..Pad::default() }), vec![plane]),
+        (Box::new(Binary { kind: BinaryKind::Sub }), vec![vec![3, 40], vec![40]]),
     ]
 }

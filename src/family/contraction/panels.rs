@@ -100,10 +100,10 @@ fn feed_as_it_lies(problem: &Contraction, side: Side, operands: &Operands<'_>) -
 }
 
 /// The inputs that are read in vectors as they lie.
-pub(super) fn aligned(pieces: &Pieces<'_>, feeds: [Feed; 2]) -> Vec<usize> {
+pub(super) fn aligned(pieces: &Pieces<'_>, feeds: [Feed; 2]) -> Vec<Slot> {
     let sides = [Side::A, Side::B].into_iter().zip(feeds);
     let as_they_lie = sides.filter(|(_, feed)| !matches!(feed, Feed::Packed(_)));
-    as_they_lie.map(|(side, _)| side.operand(pieces.problem).input).collect()
+    as_they_lie.map(|(side, _)| Slot::Input(side.operand(pieces.problem).input)).collect()
 }
 
 fn vector_bytes(dtype: DType) -> u64 {
