@@ -283,7 +283,7 @@ pub(super) fn build(
         dispatches.push(convolve(&parts, &region, operands, profile)?);
         expect_dispatches(operands.op, dispatches.len())?;
     }
-    Ok(Built { scratch, dispatches, aligned: Vec::new() })
+    Ok(Built { scratch, dispatches, ..Built::default() })
 }
 
 /// The sizes that a body gets: refused where they do not fit into 32 bits.
