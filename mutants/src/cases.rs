@@ -144,6 +144,7 @@ fn contractions(list: &mut List) {
     // Batches of three dimensions that do not merge, and an addend that has them too.
     list.exact(op, &[&[2, 1, 3, 5, 4], &[1, 3, 1, 4, 6]]);
     list.exact(op, &[&[1, 2, 1, 5, 4], &[3, 1, 2, 4, 6]]);
+    list.exact(op, &[&[2, 3, 2, 5, 3], &[1, 3, 1, 3, 6]]);
     let factors = Matmul { alpha: 0.5, beta: -2.0, ..op };
     list.exact(factors, &[&[2, 1, 3, 5, 4], &[1, 3, 1, 4, 6], &[2, 3, 3, 5, 6]]);
     list.exact(factors, &[&[2, 9, 5], &[5, 14], &[14]]);

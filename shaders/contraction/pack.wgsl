@@ -1,16 +1,15 @@
-// Copies an operand of a contraction into panels of vec4, so that it is read densely, 16 bytes at once:
+// Copies an operand of a contraction into panels of vec4, whole ones, so that it is read densely, 16 bytes at once:
 //
 //     ALONG:   panels[batch, outer / PANEL, k / 4, outer % PANEL]        = the values at 4 values of k
 //     else:    panels[batch, outer / PANEL, k, outer % PANEL / 4]        = the values of 4 neighbours in outer
 //
-// Workgroup:  WG_X vectors.
-// Invocation: a vector.
-// Dispatch:   ceil(vectors / WG_X) workgroups, folded.
-// Edges:      indices are clamped when loading. Beyond k zeros are written; rows and columns outside repeat the last, and nobody
-//             stores what comes of them.
+// Workgroup:  WG_X runs of up to RUN steps.
+// Invocation: a run: one vector of each step. Finding its place takes divisions, which cost as much as packing a few vectors.
+// Dispatch:   ceil(runs / WG_X) workgroups, folded.
+// Edges:      indices are clamped when loading. Beyond k there are zeros; rows and columns beyond the last repeat it.
 struct Params {
     workgroups: u32,
-    vectors: u32, // in all panels
+    runs: u32, // in all panels
     outer: u32, // rows or columns
     panels: u32, // of a batch entry
     k: u32,
@@ -28,25 +27,33 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let vector = workgroup_index(id, count) * WG_X + lane;
-    if workgroup_index(id, count) >= params.workgroups || vector >= params.vectors {
+    let group = workgroup_index(id, count);
+    let run = group * WG_X + lane;
+    if group >= params.workgroups || run >= params.runs {
         return;
     }
-    let step = vector / WIDTH % params.steps;
-    let panel = vector / WIDTH / params.steps % params.panels;
-    let entry = vector / WIDTH / params.steps / params.panels;
+    let runs = (params.steps + RUN - 1u) / RUN; // of a vector of a panel
+    let first = run / WIDTH % runs * RUN;
+    let panel = run / WIDTH / runs;
+    let entry = panel / params.panels;
     let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
-    let outer = panel * PANEL + vector % WIDTH * OUTERS;
-    let k = step * KS;
+    let outer = panel % params.panels * PANEL + run % WIDTH * OUTERS;
 
-    var values: vec4<f32>;
+    var sources: array<source_State, OUTERS>;
     // unroll
     for (var i = 0u; i < OUTERS; i++) {
-        let state = source_begin(batch, min(outer + i, params.outer - 1u));
-        // unroll
-        for (var j = 0u; j < KS; j++) {
-            values[i + j] = select(0.0, source_load(state, min(k + j, params.k - 1u)), k + j < params.k);
-        }
+        sources[i] = source_begin(batch, min(outer + i, params.outer - 1u));
     }
-    panels_store(vector, values);
+    for (var step = first; step < min(first + RUN, params.steps); step++) {
+        var values: vec4<f32>;
+        // unroll
+        for (var i = 0u; i < OUTERS; i++) {
+            // unroll
+            for (var j = 0u; j < KS; j++) {
+                let k = step * KS + j;
+                values[i + j] = select(0.0, source_load(sources[i], min(k, params.k - 1u)), k < params.k);
+            }
+        }
+        panels_store((panel * params.steps + step) * WIDTH + run % WIDTH, values);
+    }
 }

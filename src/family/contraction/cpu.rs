@@ -18,8 +18,8 @@ const SCALAR_LOAD: f64 = 9.5;
 /// For a multiply-add, and for a broadcast.
 const MULTIPLY_ADD: f64 = 0.18;
 const BROADCAST: f64 = 0.4;
-/// For packing four values a lane: four loads, a store of 16 bytes, and finding the addresses, which is two thirds of it.
-const PACK: f64 = 200.0;
+/// For packing four values a lane: four loads and a store of 16 bytes, and finding the addresses.
+const PACK: f64 = 100.0;
 /// For copying four values a lane into a plane: four loads and a store, and finding out what lies outside of the image.
 const COPY: f64 = 75.0;
 /// For keeping a sum over a step of patches: it is written under the loop's mask.

@@ -17,6 +17,8 @@ const VECTORS: ShaderFile = shader!("load/vectors.wgsl");
 
 /// Invocations of a workgroup that packs: one subgroup of the widest device.
 const PACKERS: u32 = 64;
+/// Steps that an invocation packs: with more, few invocations are left for small panels.
+pub(super) const RUN: usize = 16;
 
 /// How the body gets an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,14 +155,12 @@ fn pack_side(
         ("PANEL", panel_size(pieces, side) as u32),
         ("OUTERS", outers as u32),
         ("KS", ks as u32),
+        ("RUN", RUN as u32),
     ] {
         assembly.constant("", name, Value::U32(value));
     }
-    assembly.size("", "vectors", panels.vectors())?.size("", "panels", panels.count)?.size(
-        "",
-        "steps",
-        panels.steps,
-    )?;
+    let runs = panels.vectors() / panels.steps * panels.steps.div_ceil(RUN);
+    assembly.size("", "runs", runs)?.size("", "panels", panels.count)?.size("", "steps", panels.steps)?;
     assembly.size("", "outer", region.len(outer))?.size("", "k", region.len(k_dim))?;
     assembly.size("", "batch_1", panels.batch[1])?.size("", "batch_2", panels.batch[2])?;
     let range = bytes(pieces.operand(operand, region, outer), operand.dtype);
@@ -168,7 +168,7 @@ fn pack_side(
     bind_operand(&mut assembly, "source", operand, range, region.0[outer].start)?;
     assembly.fragment("panels", PANELS);
     assembly.bind("panels", panels_binding(number, panels, Access::Write));
-    let workgroups = panels.vectors().div_ceil(PACKERS as usize) as u64;
+    let workgroups = runs.div_ceil(PACKERS as usize) as u64;
     assembly.dispatch(profile, workgroups, Work { flops: 0.0, bytes: moved as f64 })
 }
 

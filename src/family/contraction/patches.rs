@@ -1,7 +1,7 @@
 //! Convolutions in patches of pixels, on drivers that run on the CPU: images are copied into padded planes of vectors and weights
 //! into panels, and a subgroup makes a tile of patches and output channels of them.
 
-use super::panels::{PACK, PANELS as STORE_PANELS};
+use super::panels::{PACK, PANELS as STORE_PANELS, RUN};
 use super::{
     Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_operand, bind_output, expect_subgroups,
     low_word, read, wgsl, word,
@@ -283,7 +283,7 @@ pub(super) fn build(
         dispatches.push(convolve(&parts, &region, operands, profile)?);
         expect_dispatches(operands.op, dispatches.len())?;
     }
-    Ok(Built { scratch, dispatches, aligned: Vec::new() })
+    Ok(Built { scratch, dispatches, ..Built::default() })
 }
 
 /// The sizes that a body gets: refused where they do not fit into 32 bits.
@@ -309,14 +309,18 @@ fn pack_weights(
     let (pieces, weight) = (&parts.pieces, &parts.pieces.problem.a);
     let (m, _, k) = pieces.dims();
     let vectors = parts.scratch(region)[WEIGHTS];
+    let runs = vectors / region.len(k) * region.len(k).div_ceil(RUN);
     let mut assembly = Assembly::new(operands.op, PACK, operands.arena());
     assembly.common(GRID);
     let panel = parts.patches.rows;
-    numbers(&mut assembly, &[("WG_X", PACKERS), ("WG_Y", 1), ("PANEL", panel), ("OUTERS", VECTOR), ("KS", 1)]);
+    numbers(
+        &mut assembly,
+        &[("WG_X", PACKERS), ("WG_Y", 1), ("PANEL", panel), ("OUTERS", VECTOR), ("KS", 1), ("RUN", RUN)],
+    );
     sizes(
         &mut assembly,
         &[
-            ("vectors", vectors),
+            ("runs", runs),
             ("outer", region.len(m)),
             ("panels", parts.panels(region)),
             ("k", region.len(k)),
@@ -329,7 +333,7 @@ fn pack_weights(
     let moved = range.end - range.start + vectors as u64 * VECTOR_BYTES;
     bind_operand(&mut assembly, "source", weight, range, region.0[m].start)?;
     assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, WEIGHTS, Access::Write));
-    assembly.dispatch(profile, vectors.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
+    assembly.dispatch(profile, runs.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
 /// Copies the images of a region into padded planes.
