@@ -35,7 +35,7 @@ const STAGED_UNEVENLY: ContractionVariant = ContractionVariant { lanes: (4, 3), 
 const FEW_ROWS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
 const FEW_COLUMNS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 2, ..FEW_ROWS };
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
 
 struct List {
     cases: Vec<Case>,

@@ -25,7 +25,7 @@ pub const FEW_ROWS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
 /// A few columns, with invocations both ways, in parts.
 pub const FEW_COLUMNS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 2, ..FEW_ROWS };
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
 
 /// The body of one subgroup on a device that has subgroups of one size: two loads of columns, and rows that leave lanes over.
 pub fn broadcast(gpu: &Gpu) -> Option<ContractionVariant> {
