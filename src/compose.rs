@@ -1207,6 +1207,21 @@ fn read(i: u32) -> Elem { return values[i]; }
     }
 
     #[test]
+    fn files_of_a_hook_see_each_other() {
+        let value = file("value.wgsl", "struct State { x: u32 }\nfn load(s: State) -> u32 { return s.x; }\n");
+        let pair = file(
+            "pair.wgsl",
+            "fn pair(s: State) -> u32 { // unroll\nfor (var i = 0u; i < N; i++) {} return load(s); }\n",
+        );
+        let count = file("count.wgsl", "const N = 2u;\n");
+        let fragments = vec![("a", value), ("a", pair), ("a", count), ("b", value)];
+        let text = Composition { fragments, ..Composition::new(file("body.wgsl", "")) }.compose().unwrap().text;
+        assert!(text.contains("fn a_pair(s: a_State) -> u32"), "{text}");
+        assert!(text.contains("{ const i = 1u;} return a_load(s); }"), "{text}");
+        naga::front::wgsl::parse_str(&text).unwrap();
+    }
+
+    #[test]
     fn words_that_name_no_declaration_keep_their_spelling() {
         let fragment = "\
 fn storage() {} fn function() {} fn position() {} fn x() {} alias group = u32;

@@ -26,11 +26,18 @@ pub struct Case {
 const TILED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1 };
 const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
-
 const BROADCAST: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), step: 4, parts: 1 };
+    ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), ..TILED };
 const PATCHES: ContractionVariant =
     ContractionVariant { body: ContractionBody::Patches, lanes: (8, 1), per_lane: (4, 8), step: 1, parts: 1 };
+/// A block of a panel for each invocation; blocks in three rounds, the last not full, and sums in parts.
+const STAGED: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1 };
+const STAGED_UNEVENLY: ContractionVariant = ContractionVariant { lanes: (4, 3), per_lane: (8, 8), parts: 3, ..STAGED };
+const FEW_ROWS: ContractionVariant =
+    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
+const FEW_COLUMNS: ContractionVariant =
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
 
 struct List {
     cases: Vec<Case>,
@@ -90,7 +97,7 @@ fn small_grid(profile: &mut DeviceProfile, side: u32) {
 /// Every case, for devices with the given profile.
 pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
-    profile.contractions = vec![TILED, DIRECT];
+    profile.contractions = vec![TILED, DIRECT, STAGED, STAGED_UNEVENLY, FEW_ROWS, FEW_COLUMNS];
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
     let of_a_subgroup = [BROADCAST, PATCHES].into_iter().filter_map(|body| list.of_a_subgroup(body));
     list.profile.contractions.extend(of_a_subgroup.collect::<Vec<_>>());
@@ -141,6 +148,28 @@ fn contractions(list: &mut List) {
         let (a, b) = (if transpose_a { [6, 10] } else { [10, 6] }, if transpose_b { [14, 6] } else { [6, 14] });
         list.exact(op, &[&a, &b]);
     }
+    // Fours that lie as vectors either way, around the tiles of the bodies that load them, and more than a band of tiles.
+    for (transpose_a, transpose_b) in [(false, false), (true, false), (false, true), (true, true)] {
+        let op = Matmul { transpose_a, transpose_b, ..op };
+        for (m, n, k) in [(20, 12, 12), (12, 36, 76), (156, 12, 8), (168, 20, 8)] {
+            let (a, b) = (if transpose_a { [k, m] } else { [m, k] }, if transpose_b { [n, k] } else { [k, n] });
+            list.exact(op, &[&a, &b]);
+        }
+        list.exact(
+            op,
+            &[&[2, 1, 3, 8, 12], &[1, 3, 1, 12, 8]]
+                .map(|shape| {
+                    let mut shape = shape.to_vec();
+                    let flip = if shape[1] == 1 { transpose_a } else { transpose_b };
+                    if flip {
+                        shape.swap(3, 4);
+                    }
+                    shape
+                })
+                .each_ref()
+                .map(|shape| shape.as_slice()),
+        );
+    }
     // Batches of three dimensions that do not merge, and an addend that has them too.
     list.exact(op, &[&[2, 1, 3, 5, 4], &[1, 3, 1, 4, 6]]);
     list.exact(op, &[&[1, 2, 1, 5, 4], &[3, 1, 2, 4, 6]]);
@@ -151,6 +180,13 @@ fn contractions(list: &mut List) {
     list.exact(factors, &[&[2, 9, 5], &[5, 14], &[9, 1]]);
     small_grid(list.exact(op, &[&[30, 3], &[3, 40]]), 3);
     small_grid(list.exact(op, &[&[3, 8, 3], &[3, 40]]), 3);
+    // Whole tiles of all bodies, in batches.
+    list.exact(op, &[&[2, 48, 8], &[8, 64]]);
+    // With a surplus, of blocks of four.
+    small_grid(list.exact(op, &[&[70, 3], &[3, 40]]), 3);
+    small_grid(list.exact(op, &[&[8, 3], &[3, 40]]), 3);
+    small_grid(list.exact(op, &[&[80, 3], &[3, 4]]), 3);
+    small_grid(list.exact(op, &[&[20, 21], &[21, 33]]), 3);
     // Cut along k, and along rows and columns.
     for bytes in [700, 1200] {
         small_bindings(list.exact(Matmul { beta: 2.0, ..op }, &[&[9, 70], &[70, 10], &[10]]), bytes);

@@ -176,17 +176,18 @@ fn fetch(blocks: array<Block, ROUNDS>, index: u32, start: u32, end: u32) -> arra
     // unroll
     for (var i = 0u; i < ROUNDS; i++) {
         let block = index + i * INVOCATIONS;
+        let inside = EVEN || block < BLOCKS;
         let quad = start / 4u + blocks[i].place.x;
         if start + STEP <= end {
             if block < A_BLOCKS {
                 loaded[i] = a_quads_load(blocks[i].a, quad);
-            } else if EVEN || block < BLOCKS {
+            } else if inside {
                 loaded[i] = b_quads_load(blocks[i].b, quad);
             }
         } else if start < end {
             if block < A_BLOCKS {
                 loaded[i] = a_quads_load_to(blocks[i].a, quad, end);
-            } else if EVEN || block < BLOCKS {
+            } else if inside {
                 loaded[i] = b_quads_load_to(blocks[i].b, quad, end);
             }
         }

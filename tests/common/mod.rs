@@ -17,15 +17,15 @@ pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBod
 /// A panel's block for each invocation.
 pub const STAGED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1 };
-/// Blocks that the invocations do not share out evenly, in two rounds; sums in parts, as many as there are steps in a short k.
+/// Blocks in three rounds, the last not full; sums in parts, as many as there are steps in a short k.
 pub const STAGED_UNEVENLY: ContractionVariant =
-    ContractionVariant { lanes: (2, 4), per_lane: (4, 8), parts: 3, ..STAGED };
+    ContractionVariant { lanes: (2, 4), per_lane: (8, 4), parts: 3, ..STAGED };
 /// A few rows, with invocations along k alone.
 pub const FEW_ROWS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
 /// A few columns, with invocations both ways, in parts.
 pub const FEW_COLUMNS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 2, ..FEW_ROWS };
+    ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
 
 /// The bodies of one subgroup on a device that has subgroups of one size. Of products: two loads of columns, and rows that
 /// leave lanes over.
