@@ -190,6 +190,39 @@ fn a_right_operand_beyond_a_binding_is_cut_along_k() {
 }
 
 #[test]
+fn the_choice_follows_shape_and_device() {
+    let choice = |[m, n, k]: [usize; 3], transpose_b: bool, change: &dyn Fn(&mut DeviceProfile)| {
+        let mut profile = DeviceProfile { floor_flops: 1e15, ..DeviceProfile::baseline() };
+        profile.limits.max_compute_workgroup_storage_size = 32 << 10;
+        change(&mut profile);
+        let b = if transpose_b { [n, k] } else { [k, n] };
+        let op = Matmul { transpose_b, ..Default::default() };
+        op.plan(&profile, &[f32s(&[m, k]), f32s(&b)]).unwrap().variant
+    };
+    let on = |sizes, sms: u32| choice(sizes, false, &|profile| profile.sm_count = Some(sms));
+    let unknown = |sizes| choice(sizes, false, &|_| {});
+    // Large tiles where they fill the device, smaller ones where they would not.
+    assert_eq!(unknown([2048; 3]), "contraction/staged 128x128x16");
+    assert_eq!(on([512; 3], 8), "contraction/staged 128x128x16");
+    assert_eq!(on([512; 3], 64), "contraction/staged 32x128x16");
+    assert_eq!(unknown([100; 3]), "contraction/tiled 16x16x16");
+    // Within WebGPU's default limits, shorter steps.
+    let limited = choice([2048; 3], false, &|profile| profile.limits = tilewise::wgpu::Limits::default());
+    assert_eq!(limited, "contraction/staged 128x128x8");
+    // Long sums of few tiles in parts, unless the device is full of them, or the sums are short.
+    assert_eq!(unknown([256, 256, 8192]), "contraction/staged 128x64x16 in 8 parts");
+    assert!(!on([256, 256, 8192], 4).contains("parts"));
+    assert!(!unknown([256, 256, 1024]).contains("parts"));
+    // Few rows or columns, along the matrix's dense dimension.
+    assert_eq!(unknown([1, 4096, 4096]), "contraction/narrow 4x32");
+    assert_eq!(unknown([7, 4096, 4096]), "contraction/narrow 8x32");
+    assert_eq!(choice([1, 4096, 4096], true, &|_| {}), "contraction/narrow 4x4");
+    assert_eq!(unknown([4096, 1, 4096]), "contraction/narrow 4x4");
+    assert!(!unknown([9, 4096, 4096]).contains("narrow"));
+    assert_eq!(unknown([1, 1, 60_000]), "contraction/narrow 4x32 in 64 parts");
+}
+
+#[test]
 fn a_smaller_device_gets_a_smaller_variant() {
     let layout = Layout::new(&[64, 64], DType::F32);
     let variants = |change: &dyn Fn(&mut DeviceProfile)| -> Vec<String> {

@@ -29,12 +29,13 @@ const TILE_M: u32 = WG_Y * ROWS;
 const TILE_N: u32 = WG_X * COLUMNS;
 const A_LOADS: u32 = TILE_M * STEP / INVOCATIONS;
 const B_LOADS: u32 = TILE_N * STEP / INVOCATIONS;
-// One value of padding keeps invocations that stage neighbours in k off the same bank.
+// One value of padding keeps invocations that stage neighbours in k off the same bank. Nested, so that the multiply-adds index
+// the outer array by a constant: what checks the other index, where checks are on, is the same for every k and leaves the loop.
 const A_PITCH: u32 = TILE_M + 1u;
 const B_PITCH: u32 = TILE_N + 1u;
 
-var<workgroup> panel_a: array<f32, STEP * A_PITCH>;
-var<workgroup> panel_b: array<f32, STEP * B_PITCH>;
+var<workgroup> panel_a: array<array<f32, A_PITCH>, STEP>;
+var<workgroup> panel_b: array<array<f32, B_PITCH>, STEP>;
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
@@ -76,7 +77,7 @@ fn main(
             let row = select(e % TILE_M, e / STEP, a_K_FASTEST);
             let step = select(e / TILE_M, e % STEP, a_K_FASTEST);
             let k = start + step;
-            panel_a[step * A_PITCH + row] = select(0.0, a_load(a[i], min(k, params.k - 1u)), k < params.k);
+            panel_a[step][row] = select(0.0, a_load(a[i], min(k, params.k - 1u)), k < params.k);
         }
         // unroll
         for (var i = 0u; i < B_LOADS; i++) {
@@ -84,7 +85,7 @@ fn main(
             let column = select(e % TILE_N, e / STEP, b_K_FASTEST);
             let step = select(e / TILE_N, e % STEP, b_K_FASTEST);
             let k = start + step;
-            panel_b[step * B_PITCH + column] = select(0.0, b_load(b[i], min(k, params.k - 1u)), k < params.k);
+            panel_b[step][column] = select(0.0, b_load(b[i], min(k, params.k - 1u)), k < params.k);
         }
         workgroupBarrier();
         // unroll
@@ -92,11 +93,11 @@ fn main(
             var row_values: array<f32, ROWS>;
             // unroll
             for (var i = 0u; i < ROWS; i++) {
-                row_values[i] = panel_a[step * A_PITCH + lane.y + i * WG_Y];
+                row_values[i] = panel_a[step][lane.y + i * WG_Y];
             }
             // unroll
             for (var j = 0u; j < COLUMNS; j++) {
-                let column_value = panel_b[step * B_PITCH + lane.x + j * WG_X];
+                let column_value = panel_b[step][lane.x + j * WG_X];
                 // unroll
                 for (var i = 0u; i < ROWS; i++) {
                     sums[i][j] += row_values[i] * column_value;
