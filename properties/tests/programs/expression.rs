@@ -113,8 +113,8 @@ impl fmt::Display for Type {
     }
 }
 
-/// What is known of a float: it is a multiple of `2^quantum`, at most 0, and at most `2^magnitude`, at least 1. With 24 bits
-/// between them, no f32 was rounded, whatever the order of the operations. Whole numbers and bools count as [`UNIT`].
+/// What is known of a float: it is a multiple of `2^quantum`, and `2^magnitude` at most; quantum <= 0 <= magnitude. With at
+/// most 24 bits between them, no f32 was rounded, whatever the order of the operations. Integers and bools count as [`UNIT`].
 #[derive(Clone, Copy, Debug)]
 struct Exact {
     magnitude: i32,

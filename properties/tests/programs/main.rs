@@ -5,11 +5,11 @@
 //! subgroup sizes and orders, and its checks find nothing. Without an adapter, these two are all that is compared.
 //!
 //! Where WGSL leaves a choice, the programs do not depend on it:
-//! - Floats are exact: no result is rounded, whatever the order, so that contraction and accuracy do not matter. What would not
-//!   be is brought back by `fit`. There is no division, square root or transcendental function, and thus no NaN nor infinity.
+//! - Floats are exact: no result is rounded, whatever the order, so that contraction and accuracy do not matter. What would
+//!   not be is brought back by `fit`. There is no division, root or transcendental function, and thus no NaN nor infinity.
 //! - The sign of zero is dropped where bits are taken.
-//! - Floats are converted to whole numbers within range, whole numbers to floats up to 1024, floats to f16 where f16 has them.
-//! - Nothing is packed that is halfway between two results. Of the quotients that unpacking gives, the whole numbers are taken.
+//! - Floats are converted to integers within range, integers to floats up to 1024, floats to f16 where f16 has them.
+//! - Nothing is packed that is halfway between two results. Of the quotients of unpacking, the whole numbers are taken.
 //! - `clamp` has its bounds in order for floats, but not for integers, where WGSL says what comes out.
 //! - Shifts are by less than the width, and divisors are odd: both are lints of the emulator.
 //!

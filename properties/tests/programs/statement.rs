@@ -151,7 +151,8 @@ const MODULE_PLACES: &[(&str, Type)] = &[
 const ENTRY: &str = "
 var a = ints[lane].i1; var z: i32; var b = ints[lane].u1; var c: f32; var d = true; var flags: vec3<bool>;
 var v = ints[lane].u3; var w = floats[lane].f4; var e: vec2<i32>; var m = floats[lane].f2x3;
-var arr = array(1, 2, 3, a); var other: array<i32, 4>; var s = S(array(array(1u, 2u, 3u, b), array(v.x, v.y, v.z, 4u)), m[1], a);
+var arr = array(1, 2, 3, a); var other: array<i32, 4>;
+var s = S(array(array(1u, 2u, 3u, b), array(v.x, v.y, v.z, 4u)), m[1], a);
 ";
 
 const ENTRY_PLACES: &[(&str, Type)] = &[
