@@ -1,6 +1,6 @@
 //! Random programs do on the emulator what they do on the machine's GPU drivers, to the bit.
 //!
-//! Every form of expression that WGSL has for integers, bools, floats and matrices stands alone once and nested at
+//! Every form of expression that is exact, on integers, bools, floats and matrices, stands alone once and nested at
 //! random; statements make random control flow, which diverges: 64 invocations have data of their own. The emulator
 //! runs with two subgroup sizes and orders, and its checks find nothing. Without an adapter, these two are all that is
 //! compared.
