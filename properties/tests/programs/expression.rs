@@ -113,8 +113,9 @@ impl fmt::Display for Type {
     }
 }
 
-/// What is known of a float: it is a multiple of `2^quantum`, and `2^magnitude` at most; quantum <= 0 <= magnitude. With at
-/// most 24 bits between them, no f32 was rounded, whatever the order of the operations. Integers and bools count as [`UNIT`].
+/// What is known of a float: it is a multiple of `2^quantum`, and `2^magnitude` at most; quantum <= 0 <= magnitude.
+/// With at most 24 bits between them, no f32 was rounded, whatever the order of the operations. Integers and bools
+/// count as [`UNIT`].
 #[derive(Clone, Copy, Debug)]
 struct Exact {
     magnitude: i32,
@@ -496,7 +497,8 @@ fn floats(ty: Type) -> Vec<Form> {
     let packed = Type::scalar(U32);
     match ty.rows {
         2 => {
-            // Sign and mantissa, and the exponent of one. Mesa 22.3's compiler takes the upper half of what it knows for 0.
+            // Sign and mantissa, and the exponent of one. Mesa 22.3's compiler takes the upper half of what it knows
+            // for 0.
             let halves = "unpack2x16float((($a ^ ints[lane].noise) & 0x83ff83ffu) | 0x3c003c00u)";
             forms.push(float(halves, &[packed], |_| Exact { magnitude: 1, quantum: -10 }));
             // The quotients may be inexact, yet their whole numbers are not.
@@ -524,7 +526,8 @@ fn matrices(ty: Type) -> Vec<Form> {
         float("($a * $b)", &[one, ty], |e| e[0].times(e[1])),
     ];
     for inner in 2..=4 {
-        // Mesa 22.3 crashes on products of two transposes that are not square; `fit` makes one of them something else.
+        // Mesa 22.3 crashes on the product of two transposes, or refuses it, unless it is square; `fit` makes one
+        // something else.
         let factors = [Type::matrix(inner, ty.rows), Type::matrix(ty.columns, inner)];
         forms.push(float(format!("($a * fit{}($b))", factors[1].suffix()), &factors, |e| e[0].dot(FIT)));
     }
@@ -539,8 +542,8 @@ pub struct Named {
     pub writable: bool,
 }
 
-/// An expression without types: at each place it chooses among the forms that fit there, and its parts fill their holes. One
-/// without parts chooses among the data, variables and literals.
+/// An expression without types: at each place it chooses among the forms that fit there, and its parts fill their
+/// holes. One without parts chooses among the data, variables and literals.
 #[derive(Clone, Debug)]
 pub struct Tree {
     choice: u16,

@@ -1,20 +1,22 @@
 //! Random programs do on the emulator what they do on the machine's GPU drivers, to the bit.
 //!
-//! Every form of expression that WGSL has for integers, bools, floats and matrices stands alone once and nested at random;
-//! statements make random control flow, which diverges: 64 invocations have data of their own. The emulator runs with two
-//! subgroup sizes and orders, and its checks find nothing. Without an adapter, these two are all that is compared.
+//! Every form of expression that is exact, on integers, bools, floats and matrices, stands alone once and nested at
+//! random; statements make random control flow, which diverges: 64 invocations have data of their own. The emulator
+//! runs with two subgroup sizes and orders, and its checks find nothing. Without an adapter, these two are all that is
+//! compared.
 //!
 //! Where WGSL leaves a choice, the programs do not depend on it:
-//! - Floats are exact: no result is rounded, whatever the order, so that contraction and accuracy do not matter. What would
-//!   not be is brought back by `fit`. There is no division, root or transcendental function, and thus no NaN nor infinity.
+//! - Floats are exact: no result is rounded, whatever the order, so that contraction and accuracy do not matter. What
+//!   would not be is brought back by `fit`. There is no division, root or transcendental function, and thus no NaN nor
+//!   infinity.
 //! - The sign of zero is dropped where bits are taken.
 //! - Floats are converted to integers within range, integers to floats up to 1024, floats to f16 where f16 has them.
 //! - Nothing is packed that is halfway between two results. Of the quotients of unpacking, the whole numbers are taken.
 //! - `clamp` has its bounds in order for floats, but not for integers, where WGSL says what comes out.
 //! - Shifts are by less than the width, and divisors are odd: both are lints of the emulator.
 //!
-//! Where lavapipe (Mesa 22.3) is wrong, the programs stay clear of it: it crashes on the product of two transposes that are
-//! not square, and `unpack2x16float` of what its compiler knows gives 0 for the upper half.
+//! Where lavapipe (Mesa 22.3) is wrong, the programs stay clear of it: it crashes on the product of two transposes, or
+//! refuses it, unless it is square, and `unpack2x16float` of what its compiler knows gives 0 for the upper half.
 
 mod expression;
 mod machine;
@@ -31,7 +33,8 @@ use tilewise_properties::run;
 use expression::{Type, Written, forms, pick, tree};
 use machine::Kernel;
 
-/// How the emulator runs a program besides its default: lanes to a subgroup, and the seeds of the order and of the data.
+/// How the emulator runs a program besides its default: lanes to a subgroup, and the seeds of the order and of the
+/// data.
 type Setting = (u32, Option<u64>, u64);
 
 fn setting() -> impl Strategy<Value = Setting> {

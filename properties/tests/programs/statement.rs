@@ -9,8 +9,8 @@ use crate::expression::{Form, Named, Scalar, Tree, Type, pick, tree};
 
 use Scalar::{Bool, F32, I32, U32};
 
-/// A statement whose expressions have no types yet. Where one does not fit, as `break` outside of a loop, a simpler one is
-/// written.
+/// A statement whose expressions have no types yet. Where one does not fit, as `break` outside of a loop, a simpler one
+/// is written.
 #[derive(Clone, Debug)]
 pub enum Statement {
     Assign {
