@@ -7,7 +7,7 @@ pub(crate) mod window;
 
 use crate::compose::Composition;
 
-/// Whether a kernel relies on more of a driver than plain WGSL, and has to pass a check on a device before it is used there.
+/// Whether a kernel asks more of a driver than plain shaders do, and has to pass a check on a device before it is used there.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
     contraction::is_fast(kernel)
 }

@@ -1,8 +1,8 @@
 //! Trust in fast kernels, which a device has to earn.
 //!
 //! What a driver makes of a kernel cannot be known from outside: each has its own compiler, and some of its results are silently
-//! wrong. So a fast kernel (one that relies on more than plain WGSL, as the lanes of a subgroup) is run on a small case first,
-//! between guards, and compared with the CPU. One that fails is banned on this device: plans pass it over. The others,
+//! wrong. So a fast kernel (one that asks more of a driver than plain shaders do: lanes of a subgroup that hand each other values,
+//! tiles that fill the registers) is run on a small case first, between guards, and compared with the CPU. One that fails is banned on this device: plans pass it over. The others,
 //! which are plain enough to be right wherever WGSL is, need no check; one of them is a candidate for every problem.
 
 use std::collections::{BTreeMap, HashMap};

@@ -270,9 +270,9 @@ const fn tiled(per_lane: u32) -> Variant {
     Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16, parts: 1 }
 }
 
-/// Whether a kernel relies on how lanes make subgroups.
+/// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES].contains(&kernel.body)
+    [BROADCAST, PATCHES, STAGED, NARROW].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
