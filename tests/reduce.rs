@@ -54,6 +54,40 @@ fn lengths_around_workgroups_and_the_loop_cap() {
 }
 
 #[test]
+fn values_side_by_side_are_read_in_vectors() {
+    let mut random = Random::new(6);
+    for len in [4, 8, 28, 32, 36, 252, 256, 260, 1024, 70_004] {
+        for kind in KINDS {
+            for last in [false, true] {
+                let rows = if len > 10_000 { 1 } else { 3 };
+                let op = Reduce { kind, last, dims: vec![1], ..Default::default() };
+                check(&op, &integers(&mut random, &[rows, len]));
+                // Ties everywhere, in whichever place of a vector.
+                check(&op, &HostTensor::new(&[rows, len], &vec![2.0f32; rows * len]).unwrap());
+                check(&op, &HostTensor::new(&[rows, len], &vec![f32::NAN; rows * len]).unwrap());
+            }
+        }
+    }
+    let words: Vec<u32> = (0..3 * 264).map(|_| random.bits() as u32).collect();
+    let signed: Vec<i32> = words.iter().map(|&word| word as i32).collect();
+    for kind in [ReduceKind::Sum, ReduceKind::Max, ReduceKind::ArgMin] {
+        let op = Reduce { kind, dims: vec![1], ..Default::default() };
+        check(&op, &HostTensor::new(&[3, 264], &words).unwrap());
+        check(&op, &HostTensor::new(&[3, 264], &signed).unwrap());
+    }
+    check(&Reduce { dims: vec![1, 3], ..Default::default() }, &integers(&mut random, &[2, 5, 3, 8]));
+    check(&Reduce { dims: vec![1, 2], ..Default::default() }, &integers(&mut random, &[5, 3, 8]));
+    let align = |dims: &[usize], shape: &[usize]| {
+        let op = Reduce { dims: dims.to_vec(), ..Default::default() };
+        op.plan(&DeviceProfile::baseline(), &[Layout::new(shape, DType::F32)]).unwrap().inputs[0].align
+    };
+    assert_eq!(align(&[1], &[3, 8]), 16);
+    assert_eq!(align(&[1, 2], &[3, 2, 4]), 16);
+    assert_eq!(align(&[1], &[3, 9]), 4);
+    assert_eq!(align(&[0], &[3, 8]), 4);
+}
+
+#[test]
 fn a_row_of_200_000_in_every_kind() {
     let mut random = Random::new(3);
     let len = 200_000;

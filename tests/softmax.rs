@@ -48,12 +48,55 @@ fn extremes() {
 fn long_rows() {
     let row = Random::new(3).floats(70_000);
     check(1, &[1, 70_000], &row);
-    let plan = |len| Softmax { dim: 1 }.plan(&DeviceProfile::baseline(), &[Layout::new(&[2, len], DType::F32)]);
-    assert_eq!(plan(20_001).unwrap().variant, "softmax/workgroup 256");
+    let variants = |len| {
+        let plans = Softmax { dim: 1 }.plans(&DeviceProfile::baseline(), &[Layout::new(&[2, len], DType::F32)]);
+        plans.unwrap().into_iter().map(|plan| plan.variant).collect::<Vec<_>>()
+    };
+    assert_eq!(variants(20_001), ["softmax/workgroup 256", "softmax/serial 64"]);
+    // What the loops of a single invocation would not end with.
+    assert_eq!(variants(6_000_000), ["softmax/workgroup 256"]);
+    let columns = Softmax { dim: 0 }.plans(&DeviceProfile::baseline(), &[Layout::new(&[40_000_000, 2], DType::F32)]);
     assert_eq!(
-        plan(6_000_000).unwrap_err().to_string(),
-        "softmax: needs loop trips = 18000000, the device has 60000; this problem cannot be cut along its sums"
+        columns.unwrap_err().to_string(),
+        "softmax: needs loop trips = 50000000, the device has 60000; this problem cannot be cut along its sums"
     );
+}
+
+#[test]
+fn long_columns_too() {
+    let mut random = Random::new(5);
+    check(0, &[70_000, 3], &random.floats(210_000));
+    check(1, &[2, 1030, 9], &random.floats(2 * 1030 * 9));
+}
+
+#[test]
+fn rows_and_columns_of_whole_vectors_are_read_in_them() {
+    let mut random = Random::new(6);
+    // Around the steps that are taken at once, by an invocation, a subgroup and a workgroup.
+    for len in [4, 12, 16, 20, 128, 132, 252, 256, 1028, 4100] {
+        check(1, &[3, len], &random.floats(3 * len));
+        check(1, &[2, len, 8], &random.floats(16 * len));
+        check(1, &[2, len, 9], &random.floats(18 * len));
+    }
+    let align = |dim, shape: &[usize]| {
+        let plan = Softmax { dim }.plan(&DeviceProfile::baseline(), &[Layout::new(shape, DType::F32)]).unwrap();
+        (plan.inputs[0].align, plan.outputs[0].align)
+    };
+    assert_eq!(align(1, &[3, 8]), (16, 16));
+    assert_eq!(align(1, &[3, 9]), (4, 4));
+    assert_eq!(align(1, &[3, 9, 8]), (16, 16));
+    assert_eq!(align(1, &[3, 8, 9]), (4, 4));
+}
+
+#[test]
+fn ascending_rows_are_scaled_down_at_every_step() {
+    for step in [1e-3, 0.5, 40.0] {
+        for len in [64, 1000, 4099] {
+            let row: Vec<f32> = (0..len).map(|i| i as f32 * step - 20.0).collect();
+            check(1, &[1, len], &row);
+            check(0, &[len, 1, 1], &row);
+        }
+    }
 }
 
 #[test]

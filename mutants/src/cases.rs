@@ -415,13 +415,28 @@ fn reductions(list: &mut List) {
             list.exact(Reduce { last: true, ..op }, &[&[len]]);
             list.cases.iter_mut().rev().take(2).for_each(|case| case.exact = exact);
         }
+        // In vectors; on drivers of CPUs by a subgroup, which values leave lanes over.
+        for class in [Class::Unknown, Class::Cpu] {
+            for len in [12, 40, 264] {
+                for last in [false, true] {
+                    let values: Vec<f32> = list.random.integers(2 * len).iter().map(|x| x - 9.0).collect();
+                    let op = Reduce { kind, dims: vec![1], last, ..Default::default() };
+                    list.push(op, vec![tensor(&[2, len], &values)], exact).class = class;
+                }
+            }
+        }
         let arg = matches!(kind, ArgMax | ArgMin);
         for dims in [vec![1], vec![2], if arg { vec![0] } else { vec![0, 2] }] {
             list.exact(Reduce { kind, dims, ..Default::default() }, &[&[5, 6, 7]]);
             list.cases.iter_mut().rev().take(1).for_each(|case| case.exact = exact);
         }
         // NaN, infinities and ties.
-        for marks in [&[(69, f32::NAN), (60, f32::NAN), (17, f32::INFINITY)][..], &[(0, f32::NAN)], &[(65, -99.0)]] {
+        for marks in [
+            &[(69, f32::NAN), (60, f32::NAN), (17, f32::INFINITY)][..],
+            &[(0, f32::NAN)],
+            &[(65, -99.0)],
+            &[(33, -99.0), (77, f32::INFINITY)],
+        ] {
             let mut values = list.random.integers(80);
             marks.iter().for_each(|&(at, value)| values[at] = value);
             list.push(Reduce { kind, ..Default::default() }, vec![tensor(&[80], &values)], exact);
@@ -464,9 +479,17 @@ fn reductions(list: &mut List) {
         list.floats(Softmax { dim: 1 }, &[&[3, len]]);
         list.floats(LogSoftmax { dim: 1 }, &[&[3, len]]);
     }
+    // In a team of a subgroup, in vectors and not, in more than one block of its steps; down columns in more than one four.
+    for len in [36, 41, 280] {
+        let shapes: [(usize, &[usize]); 3] = [(1, &[3, len]), (0, &[len, 12]), (1, &[2, len, 11])];
+        for (dim, shape) in shapes {
+            list.floats(Softmax { dim }, &[shape]).class = Class::Cpu;
+        }
+    }
     // All far below 0: a maximum of nothing, taken for one of them, would leave no exponential above 0.
     let low: Vec<f32> = list.random.floats(21).iter().map(|x| x - 200.0).collect();
     list.push(Softmax { dim: 1 }, vec![tensor(&[3, 7], &low)], false);
+    list.push(Softmax { dim: 0 }, vec![tensor(&[5, 4], &low[..20])], false);
     for dim in 0..3 {
         list.floats(Softmax { dim }, &[&[3, 5, 7]]);
     }

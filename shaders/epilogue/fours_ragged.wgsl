@@ -1,4 +1,4 @@
-// Rows of a matrix of any width and alignment in fours. What lies beyond a row is not stored.
+// Rows of a matrix of any width, pitch and alignment in fours. What lies beyond a row is not stored.
 struct Params {
     offset: u32,
 }
@@ -11,8 +11,8 @@ struct State {
 }
 
 // Fixes the row.
-fn begin(row: u32, width: u32) -> State {
-    return State(params.offset + row * width, width);
+fn begin(row: u32, pitch: u32, width: u32) -> State {
+    return State(params.offset + row * pitch, width);
 }
 
 fn store(state: State, four: u32, values: vec4<Elem>) {

@@ -3,7 +3,7 @@ struct State {
     row: u32,
 }
 
-fn begin(row: u32, width: u32) -> State {
+fn begin(row: u32, pitch: u32, width: u32) -> State {
     return State(row);
 }
 

@@ -1,4 +1,5 @@
-// Rows of a matrix in fours: vectors, of which each row is a whole number. The offset counts vectors.
+// Rows of a matrix in fours: vectors, of which each row is a whole number, and so is the pitch from a row to the next. The
+// offset counts vectors.
 struct Params {
     offset: u32,
 }
@@ -10,8 +11,8 @@ struct State {
 }
 
 // Fixes the row.
-fn begin(row: u32, width: u32) -> State {
-    return State(params.offset + row * (width / 4u));
+fn begin(row: u32, pitch: u32, width: u32) -> State {
+    return State(params.offset + row * (pitch / 4u));
 }
 
 fn load(state: State, four: u32) -> vec4<Elem> {

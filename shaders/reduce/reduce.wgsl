@@ -3,7 +3,7 @@
 //   values of o:   | chunk | chunk | chunk | rest |
 //   a team:                |       |                 place, place + team_SIZE, ... of them, then a join
 //
-// Team:       an invocation (serial.wgsl) or a workgroup (workgroup.wgsl): one part of one output.
+// Team:       an invocation, a subgroup or a workgroup (serial.wgsl, subgroup.wgsl, workgroup.wgsl): one part of one output.
 // Dispatch:   outputs * parts teams, folded.
 // Memory:     the team's.
 // Edges:      places beyond the values of a part carry nothing and are left out of the join. A sum of nothing is 0.
@@ -38,8 +38,8 @@ fn main(
     let first = part * params.chunk;
     let values = min(params.chunk, params.len - first);
     let place = team_place(lane);
-    let own = gather(source_begin(o, kept), first, values, place, ADDS);
-    let carry = team_join(own, lane, min(values, team_SIZE), ADDS);
+    let own = gather_share(source_begin(o, kept), first, values, place);
+    let carry = team_join(own, lane, gather_places(values), ADDS);
     if place == 0u {
         target_store(o, kept, part, carry);
     }

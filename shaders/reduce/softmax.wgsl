@@ -1,16 +1,54 @@
 // out[o, i] = exp(x[o, i] - m) / s, or x[o, i] - m - log(s), with m = max of x[o, :] and s = sum of exp(x[o, :] - m)
 //
-// Team:       an invocation (serial.wgsl) or a workgroup (workgroup.wgsl): one row, in three passes over its values.
-// Dispatch:   a team for each row, folded.
+// One pass finds both: where a larger value is met, the sum so far is scaled down (Milakov and Gimelshein, Online normalizer
+// calculation for softmax, arXiv 1805.02867), once for BLOCK values. A second pass writes. Values come in fours:
+//
+//     ALONG:   | four | four | four | ...     of a row, whose four maxima and sums are joined in the end
+//     else:    four neighbouring columns, each with a maximum and a sum of its own
+//
+// Team:       an invocation, a subgroup or a workgroup (serial.wgsl, subgroup.wgsl, workgroup.wgsl): a row, or four columns.
+// Dispatch:   a team for each, folded.
 // Memory:     the team's.
-// Edges:      places beyond len carry no maximum, and 0 as their sum.
+// Edges:      what lies beyond the values is -infinity, which is not larger than any and adds nothing.
 struct Params {
     workgroups: u32,
-    outputs: u32,
-    len: u32,
-    size_1: u32, // sizes of the kept dimensions but the outermost
-    size_2: u32,
-    size_3: u32,
+    teams: u32,
+    steps: u32, // fours of a row, or rows of a column
+    fours: u32, // of neighbouring columns; 1 where ALONG
+    pitch: u32, // from a row to the next
+    width: u32, // of a row
+}
+
+// Elements are scaled down with rounding errors, once for so many: fewer than their sum may make.
+const BLOCK: u32 = 4u;
+// Below all numbers, as the maximum of none: less -infinity, it is -infinity.
+const LOWEST: f32 = -3.4028234663852886e38;
+
+// What a team works on.
+struct Place {
+    row: u32, // the first
+    four: u32, // of the columns
+    steps: u32,
+    pitch: u32,
+    width: u32,
+}
+
+fn load(place: Place, i: u32) -> vec4<f32> {
+    if i >= place.steps {
+        return vec4(bitcast<f32>(NOTHING));
+    }
+    if ALONG {
+        return source_load(source_begin(place.row, place.pitch, place.width), i);
+    }
+    return source_load(source_begin(place.row + i, place.pitch, place.width), place.four);
+}
+
+fn store(place: Place, i: u32, values: vec4<f32>) {
+    if ALONG {
+        target_store(target_begin(place.row, place.pitch, place.width), i, values);
+    } else {
+        target_store(target_begin(place.row + i, place.pitch, place.width), place.four, values);
+    }
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -23,28 +61,59 @@ fn main(
     if group >= params.workgroups {
         return;
     }
-    let o = team_number(group, lane);
-    if o >= params.outputs {
+    let number = team_number(group, lane);
+    if number >= params.teams {
         return;
     }
-    let kept = unravel(o, vec3(params.size_1, params.size_2, params.size_3));
-    let base = source_begin(o, kept);
-    let place = team_place(lane);
-    let carrying = min(params.len, team_SIZE);
-    let largest = team_join(gather(base, 0u, params.len, place, false), lane, carrying, false).value;
-    var own = 0.0;
-    for (var i = place; i < params.len; i += team_SIZE) {
-        own += exp(source_load(base, i).value - largest);
+    var place = Place(number, 0u, params.steps, params.pitch, params.width);
+    if !ALONG {
+        place.row = number / params.fours * params.steps;
+        place.four = number % params.fours;
     }
-    let sum = team_join(Carry(own, 0u), lane, carrying, true).value;
+    let first = team_place(lane);
+    var largest = vec4(LOWEST);
+    var sum = vec4(0.0);
+    for (var i = first; i < place.steps; i += BLOCK * team_SIZE) {
+        var block: array<vec4<f32>, BLOCK>;
+        var larger = largest;
+        // unroll
+        for (var b = 0u; b < BLOCK; b++) {
+            block[b] = load(place, i + b * team_SIZE);
+            larger = max(larger, block[b]);
+        }
+        sum *= exp(largest - larger);
+        // unroll
+        for (var b = 0u; b < BLOCK; b++) {
+            sum += exp(block[b] - larger);
+        }
+        largest = larger;
+    }
+    if ALONG {
+        let own = max(max(largest.x, largest.y), max(largest.z, largest.w));
+        let all = vec4(team_join(Carry(own, 0u), lane, team_SIZE, false).value);
+        sum *= exp(largest - all);
+        sum = vec4(team_join(Carry(sum.x + sum.y + sum.z + sum.w, 0u), lane, team_SIZE, true).value);
+        largest = all;
+    } else if team_SIZE > 1u {
+        var all: vec4<f32>;
+        // unroll
+        for (var c = 0u; c < 4u; c++) {
+            all[c] = team_join(Carry(largest[c], 0u), lane, team_SIZE, false).value;
+        }
+        sum *= exp(largest - all);
+        // unroll
+        for (var c = 0u; c < 4u; c++) {
+            sum[c] = team_join(Carry(sum[c], 0u), lane, team_SIZE, true).value;
+        }
+        largest = all;
+    }
     let log_sum = log(sum);
-    let out = target_begin(kept);
-    for (var i = place; i < params.len; i += team_SIZE) {
-        let x = source_load(base, i).value - largest;
+    for (var i = first; i < place.steps; i += team_SIZE) {
+        let values = load(place, i) - largest;
         if LOG {
-            target_store(out, i, x - log_sum);
+            store(place, i, values - log_sum);
         } else {
-            target_store(out, i, exp(x) / sum);
+            store(place, i, exp(values) / sum);
         }
     }
 }

@@ -1,13 +1,16 @@
-//! Reductions: sums, means, extrema, their indices, and softmax, which spreads two reductions over their values again.
+//! Reductions: sums, means, extrema, their indices, and softmax.
 //!
 //! A reduction that is too long for one team of invocations, or for one dispatch, is done in parts: partial results go to
 //! scratch memory, in columns for each output, and a last dispatch reduces the columns.
+
+mod softmax;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
+use crate::family::fours::Fours;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -15,16 +18,17 @@ use crate::profile::{Class, DeviceProfile};
 use crate::split::{Cut, Divisible, Region, bytes, reach, split};
 
 const REDUCE: ShaderFile = shader!("reduce/reduce.wgsl");
-const SOFTMAX: ShaderFile = shader!("reduce/softmax.wgsl");
 const SERIAL: ShaderFile = shader!("reduce/serial.wgsl");
+const SUBGROUP: ShaderFile = shader!("reduce/subgroup.wgsl");
 const WORKGROUP: ShaderFile = shader!("reduce/workgroup.wgsl");
 const SOURCE: ShaderFile = shader!("reduce/source.wgsl");
+const SOURCE_FOURS: ShaderFile = shader!("reduce/source_fours.wgsl");
 const PARTIALS: ShaderFile = shader!("reduce/partials.wgsl");
 const TARGET: ShaderFile = shader!("reduce/target.wgsl");
 const PARTIAL: ShaderFile = shader!("reduce/partial.wgsl");
-const SPREAD: ShaderFile = shader!("reduce/spread.wgsl");
 const COMBINE: ShaderFile = shader!("reduce/combine.wgsl");
 const GATHER: ShaderFile = shader!("reduce/gather.wgsl");
+const GATHER_FOURS: ShaderFile = shader!("reduce/gather_fours.wgsl");
 const UNRAVEL: ShaderFile = shader!("reduce/unravel.wgsl");
 const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
@@ -108,17 +112,45 @@ impl Reduce {
         self.reduced.iter().product()
     }
 
+    /// Whether the input is rows of whole vectors, aligned to them, and each is reduced.
+    fn fours(&self, operands: &Operands<'_>) -> bool {
+        let dense = self.kept.len() <= 1 && self.reduced_strides == [1] && self.reduced[0] > 0;
+        let counts = self.kept_strides.iter().chain(&self.reduced).copied();
+        dense && Fours::of(&operands.inputs[0], counts) == Fours::Vectors
+    }
+
     /// Element type of output 0.
     fn out(&self) -> DType {
         if self.task.is_arg() { DType::U32 } else { self.dtype }
     }
 }
 
+/// Who shares a reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Team {
+    /// Nobody: an invocation has it for itself.
+    Invocation,
+    /// The invocations of a workgroup that is one subgroup.
+    Subgroup,
+    /// The invocations of a workgroup.
+    Workgroup,
+}
+
+impl Team {
+    fn name(self) -> &'static str {
+        match self {
+            Team::Invocation => "serial",
+            Team::Subgroup => "subgroup",
+            Team::Workgroup => "workgroup",
+        }
+    }
+}
+
 /// A team of invocations that shares a reduction, and how much of one it takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// The team is a workgroup instead of an invocation.
-    pub together: bool,
+    /// The team.
+    pub team: Team,
     /// Invocations of a workgroup.
     pub lanes: u32,
     /// The most values that a team reduces; a longer reduction is done in parts.
@@ -126,59 +158,86 @@ pub struct Variant {
 }
 
 impl Variant {
-    fn new(together: bool, lanes: u32) -> Self {
-        let mut variant = Variant { together, lanes, chunk: 0 };
-        variant.chunk = MAX_TRIPS * variant.team();
+    fn new(team: Team, lanes: u32) -> Self {
+        let mut variant = Variant { team, lanes, chunk: 0 };
+        variant.chunk = MAX_TRIPS * variant.size();
         variant
     }
 
     /// Invocations of a team.
-    fn team(&self) -> usize {
-        if self.together { self.lanes as usize } else { 1 }
+    fn size(&self) -> usize {
+        if self.team == Team::Invocation { 1 } else { self.lanes as usize }
+    }
+
+    /// Workgroups for so many teams.
+    fn workgroups(&self, teams: u64) -> u64 {
+        if self.team == Team::Invocation { teams.div_ceil(self.lanes.into()) } else { teams }
+    }
+
+    /// Fills the hook of the team.
+    fn assemble(&self, assembly: &mut Assembly) {
+        assembly.constant("", "WG_X", Value::U32(self.lanes)).constant("", "WG_Y", Value::U32(1));
+        let file = match self.team {
+            Team::Invocation => SERIAL,
+            Team::Subgroup => SUBGROUP,
+            Team::Workgroup => {
+                // A value and an index for each invocation.
+                assembly.workgroup_array(8 * self.lanes);
+                WORKGROUP
+            }
+        };
+        assembly.fragment("team", file);
     }
 
     /// Refuses a loop over so many values that it would run too long.
     fn expect_trips(&self, op: &'static str, values: usize) -> Result<()> {
-        let trips = values.div_ceil(self.team());
+        let trips = values.div_ceil(self.size());
         if trips > MAX_TRIPS { Err(too_many_trips(op, trips)) } else { Ok(()) }
     }
 }
 
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
+    if problem.task.spreads() {
+        return softmax::candidates(problem, profile);
+    }
     let outputs: usize = problem.kept.iter().product();
     let len = problem.len();
-    let spreads = problem.task.spreads();
     let facts = format!("{outputs} outputs of {len} values");
     let candidate = |variant: Variant, why: &str| {
-        let body = if spreads { "softmax" } else { "reduce" };
-        let team = if variant.together { "workgroup" } else { "serial" };
-        let parts = if spreads { 1 } else { len.div_ceil(variant.chunk) };
+        let (team, parts) = (variant.team.name(), len.div_ceil(variant.chunk));
         let parts = if parts > 1 { format!(" in {parts} parts") } else { String::new() };
-        Candidate { variant, name: format!("{body}/{team} {}{parts}", variant.lanes), why: format!("{facts}: {why}") }
+        Candidate { variant, name: format!("reduce/{team} {}{parts}", variant.lanes), why: format!("{facts}: {why}") }
     };
     // A variant that cuts reductions so that there are some `teams`, each with `least` values or more.
     let spread_out = |variant: Variant, teams: usize, least: usize| {
         let parts = (teams / outputs.max(1)).min(len / least);
-        let chunk = len.div_ceil(parts.max(1)).min(variant.chunk);
-        (parts > 1 && !spreads).then(|| candidate(Variant { chunk, ..variant }, "too few outputs to fill the device"))
+        // Whole fours, as they are read at once.
+        let chunk = len.div_ceil(parts.max(1)).next_multiple_of(4).min(variant.chunk);
+        (parts > 1).then(|| candidate(Variant { chunk, ..variant }, "too few outputs to fill the device"))
     };
     // A workgroup no wider than the values that there are: 64 keeps two subgroups of 32 busy, 256 any device allows.
-    let together = Variant::new(true, if len >= 1024 { 256 } else { 64 });
+    let together = Variant::new(Team::Workgroup, if len >= 1024 { 256 } else { 64 });
     let mut list = Vec::new();
     if profile.class == Class::Cpu {
         // Barriers cost more than the loop that they would shorten; a workgroup of 8 is one subgroup of lavapipe.
-        // Parts put more threads to work: lanes of one gather their values one by one, so that short parts gain nothing.
-        // 4 Mi values took 70 to 76 ms in parts, 232 ms in a workgroup.
-        let serial = Variant::new(false, 8);
-        list.extend(spread_out(serial, 64, 8192));
-        list.push(candidate(serial, "class Cpu: no barriers"));
+        // Parts put more threads to work. 4 Mi values took 70 to 76 ms in parts, 232 ms in a workgroup.
+        let serial = Variant::new(Team::Invocation, 8);
+        let shared = profile.fixed_subgroup_size().map(|size| Variant::new(Team::Subgroup, size));
+        list.extend(spread_out(shared.unwrap_or(serial), 64, 8192));
+        // Where the values of an output lie side by side, a workgroup for each costs less than reading several at once from some
+        // 256 values on. With few outputs lanes would be idle.
+        let near = problem.reduced_strides.last() == Some(&1) && len >= 256;
+        let alone = shared.is_none() || !near && outputs >= 16;
+        let shared = shared.map(|shared| candidate(shared, "class Cpu: a subgroup for each, without barriers"));
+        let serial = candidate(serial, "class Cpu: no barriers");
+        list.extend(if alone { [Some(serial), shared] } else { [shared, Some(serial)] }.into_iter().flatten());
         list.push(candidate(together, "invocations share a reduction"));
         return list;
     }
     // Some 1,024 workgroups fill the largest devices, and 16 values for each invocation of one outweigh a second dispatch.
     list.extend(spread_out(together, 1024, 4096));
-    let serial = Variant::new(false, 64);
+    let serial = Variant::new(Team::Invocation, 64);
     // An invocation for each output fills a device from some ten thousand outputs on, and short reductions leave most
     // of a workgroup idle.
     if len < 32 || outputs >= 16_384 && len < 256 {
@@ -195,9 +254,17 @@ pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candi
 struct Pieces<'a> {
     op: &'static str,
     problem: &'a Reduce,
+    /// Whether rows are whole vectors of an operand that is aligned to them.
+    fours: bool,
 }
 
 impl Pieces<'_> {
+    /// Whether a region is a run of whole vectors for each output.
+    fn in_fours(&self, reduced: &[Range<usize>]) -> bool {
+        let whole = |range: &Range<usize>| range.start.is_multiple_of(4) && range.len().is_multiple_of(4);
+        self.fours && reduced.iter().all(whole)
+    }
+
     fn whole(&self) -> Region {
         Region::whole(&[&self.problem.kept[..], &self.problem.reduced[..]].concat())
     }
@@ -216,8 +283,7 @@ impl Pieces<'_> {
     fn target(&self, region: &[Range<usize>]) -> Range<u64> {
         let p = self.problem;
         let kept = region.iter().cloned().zip(p.out_strides.iter().copied());
-        let spread = if p.task.spreads() { p.len() } else { 1 };
-        bytes(reach(kept.chain([(0..spread, p.reduced_strides.last().copied().unwrap_or(1))])), p.out())
+        bytes(reach(kept), p.out())
     }
 }
 
@@ -228,12 +294,13 @@ impl Divisible for Pieces<'_> {
 
     fn cuts(&self) -> Vec<Cut> {
         let (task, kept) = (self.problem.task, self.problem.kept.len());
-        // A softmax needs all values of a reduction at once; a part with indices has to be a run of flat ones.
-        let cuttable = |dim: usize| dim < kept || (!task.spreads() && (!task.indexes() || dim == kept));
+        // A part with indices has to be a run of flat ones.
+        let cuttable = |dim: usize| dim <= kept || !task.indexes();
         let mut dims: Vec<usize> = (0..kept + self.problem.reduced.len()).filter(|&dim| cuttable(dim)).collect();
         // The outermost first: that halves what a part spans.
         dims.sort_by_key(|&dim| std::cmp::Reverse(self.stride(dim)));
-        dims.into_iter().map(|dim| Cut { dim, grain: 1, free: true }).collect()
+        let grain = |dim: usize| if self.fours && dim >= kept { 4 } else { 1 };
+        dims.into_iter().map(|dim| Cut { dim, grain: grain(dim), free: true }).collect()
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
@@ -241,9 +308,7 @@ impl Divisible for Pieces<'_> {
     }
 
     fn flops(&self, region: &Region) -> f64 {
-        // A softmax reads three times and takes two exponentials, about eight operations each.
-        let each = if self.problem.task.spreads() { 20.0 } else { 1.0 };
-        each * region.0.iter().map(|range| range.len().max(1) as f64).product::<f64>()
+        region.0.iter().map(|range| range.len().max(1) as f64).product::<f64>()
     }
 }
 
@@ -312,16 +377,18 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
+    if problem.task.spreads() {
+        return softmax::build(problem, variant, operands, profile);
+    }
     let op = operands.op;
-    let pieces = Pieces { op, problem };
+    let pieces = Pieces { op, problem, fours: problem.fours(operands) };
     let regions = split(&pieces, pieces.whole(), profile)?;
     let dims = problem.kept.len();
     let mut kept = boxes(&regions, 0..dims);
     let reduced = boxes(&regions, dims..dims + problem.reduced.len());
     let parts = |reduced: &[Range<usize>]| count(reduced).div_ceil(variant.chunk).max(1);
-    let columns = if problem.task.spreads() { 1 } else { reduced.iter().map(|reduced| parts(reduced)).sum() };
-    // A softmax goes over its values three times.
-    variant.expect_trips(op, if problem.task.spreads() { problem.len().saturating_mul(3) } else { columns })?;
+    let columns = reduced.iter().map(|reduced| parts(reduced)).sum();
+    variant.expect_trips(op, columns)?;
     if columns > 1 {
         // All columns of some outputs have to fit into one binding.
         let pieces = Columns { op, dims, columns };
@@ -346,6 +413,7 @@ pub(crate) fn build(
         }
     }
     built.scratch.extend((columns > 1).then_some(scratch));
+    built.aligned.extend(reduced.iter().any(|reduced| pieces.in_fours(reduced)).then_some(Slot::Input(0)));
     Ok(built)
 }
 
@@ -378,15 +446,9 @@ fn dispatch(
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
     let (p, task) = (pieces.problem, pieces.problem.task);
-    let body = if task.spreads() { SOFTMAX } else { REDUCE };
-    let mut assembly = Assembly::new(operands.op, body, operands.arena());
-    assembly.common(GRID).common(COMBINE).common(GATHER).common(UNRAVEL);
-    assembly.fragment("team", if variant.together { WORKGROUP } else { SERIAL });
-    if variant.together {
-        // A value and an index for each invocation.
-        assembly.workgroup_array(8 * variant.lanes);
-    }
-    assembly.constant("", "WG_X", Value::U32(variant.lanes)).constant("", "WG_Y", Value::U32(1));
+    let mut assembly = Assembly::new(operands.op, REDUCE, operands.arena());
+    assembly.common(GRID).common(COMBINE).common(UNRAVEL);
+    variant.assemble(&mut assembly);
     assembly.constant("", "Elem", Value::Type(p.dtype.wgsl().unwrap_or("f32")));
     for (name, value) in [
         ("FLOAT", p.dtype == DType::F32),
@@ -402,23 +464,17 @@ fn dispatch(
     };
     sizes(&mut assembly, "", job.kept)?;
     assembly.size("", "len", len)?;
-    let mut teams = outputs as u64;
-    if task.spreads() {
-        assembly.constant("", "LOG", Value::Bool(task == Task::LogSoftmax)).size("", "outputs", outputs)?;
-    } else {
-        let in_parts = job.columns > 1 && matches!(job.values, Values::Tensor { .. });
-        let parts = if in_parts { len.div_ceil(variant.chunk).max(1) } else { 1 };
-        teams *= parts as u64;
-        assembly.constant("", "ADDS", Value::Bool(matches!(task, Task::Sum | Task::Mean { .. })));
-        assembly.size("", "pairs", outputs.saturating_mul(parts))?.size("", "parts", parts)?;
-        assembly.size("", "chunk", if in_parts { variant.chunk } else { len })?;
-    }
+    let in_parts = job.columns > 1 && matches!(job.values, Values::Tensor { .. });
+    let parts = if in_parts { len.div_ceil(variant.chunk).max(1) } else { 1 };
+    assembly.constant("", "ADDS", Value::Bool(matches!(task, Task::Sum | Task::Mean { .. })));
+    assembly.size("", "pairs", outputs.saturating_mul(parts))?.size("", "parts", parts)?;
+    assembly.size("", "chunk", if in_parts { variant.chunk } else { len })?;
     let moved = bind_source(&mut assembly, pieces, job)? + bind_target(&mut assembly, pieces, job)?;
     let flops = match job.values {
         Values::Tensor { reduced, .. } => pieces.flops(&Region([job.kept, reduced].concat())),
         Values::Partials => outputs as f64 * len as f64,
     };
-    let workgroups = if variant.together { teams } else { teams.div_ceil(variant.lanes.into()) };
+    let workgroups = variant.workgroups(outputs as u64 * parts as u64);
     assembly.dispatch(profile, workgroups, Work { flops, bytes: moved as f64 })
 }
 
@@ -433,21 +489,28 @@ fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> R
     let Values::Tensor { reduced, .. } = job.values else {
         let range = partials(job);
         let bytes = range.end;
-        assembly.fragment("source", PARTIALS).size("source", "columns", job.columns)?;
+        assembly.fragment("source", PARTIALS).fragment("gather", GATHER).size("source", "columns", job.columns)?;
         assembly.bind("source", Binding { slot: Slot::Scratch(0), range, access: Access::Read, element: 4 });
         return Ok(bytes);
     };
     let range = pieces.source(&[job.kept, reduced].concat());
     let bytes = range.end - range.start;
-    let element = p.dtype.size();
-    assembly.fragment("source", SOURCE);
-    assembly.bind("source", Binding { slot: Slot::Input(0), range, access: Access::Read, element });
-    assembly.constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
-    let strides = KEPT.iter().zip(four(&p.kept_strides, 0)).chain(REDUCED.iter().zip(four(&p.reduced_strides, 0)));
-    for (name, stride) in strides {
-        assembly.size("source", name, stride)?;
+    let fours = pieces.in_fours(reduced);
+    let unit = if fours { 4 } else { 1 };
+    let binding = Binding { slot: Slot::Input(0), range, access: Access::Read, element: unit as u64 * p.dtype.size() };
+    assembly.bind("source", binding);
+    if fours {
+        assembly.fragment("source", SOURCE_FOURS).fragment("gather", GATHER_FOURS);
+        assembly.size("source", "pitch", p.kept_strides.last().copied().unwrap_or(0) / unit)?;
+    } else {
+        assembly.fragment("source", SOURCE).fragment("gather", GATHER);
+        assembly.constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
+        let strides = KEPT.iter().zip(four(&p.kept_strides, 0)).chain(REDUCED.iter().zip(four(&p.reduced_strides, 0)));
+        for (name, stride) in strides {
+            assembly.size("source", name, stride)?;
+        }
+        sizes(assembly, "source", reduced)?;
     }
-    sizes(assembly, "source", reduced)?;
     // The flat index of the box's first value: only the outermost dimension is cut where it matters.
     let inner: usize = p.reduced.iter().skip(1).product();
     let first = if p.task.indexes() { reduced.first().map_or(0, |range| range.start * inner) } else { 0 };
@@ -468,15 +531,11 @@ fn bind_target(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> R
     let range = pieces.target(job.kept);
     let bytes = range.end - range.start;
     let target = |slot, range, dtype: DType| Binding { slot, range, access: Access::Write, element: dtype.size() };
-    assembly.fragment("target", if task.spreads() { SPREAD } else { TARGET });
+    assembly.fragment("target", TARGET);
     assembly.bind("target", target(Slot::Output(0), range.clone(), p.out()));
     assembly.constant("target", "Elem", Value::Type(p.out().wgsl().unwrap_or("f32")));
     for (name, stride) in KEPT.iter().zip(four(&p.out_strides, 0)) {
         assembly.size("target", name, stride)?;
-    }
-    if task.spreads() {
-        assembly.size("target", "stride", p.reduced_strides.last().copied().unwrap_or(1))?;
-        return Ok(bytes);
     }
     let (mean, divisor) = if let Task::Mean { divisor } = task { (true, divisor) } else { (false, 1) };
     assembly.constant("", "MEAN", Value::Bool(mean)).param("target", "divisor", Param::F32(divisor as f32));

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
+use crate::family::fours::Fours;
 use crate::layout::{DType, Layout};
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -12,17 +13,10 @@ use crate::split::{Cut, Divisible, Region, split};
 
 const POOL: ShaderFile = shader!("window/pool.wgsl");
 const SLIDE: ShaderFile = shader!("window/slide.wgsl");
-const FOURS: ShaderFile = shader!("load/fours.wgsl");
-const FOURS_RAGGED: ShaderFile = shader!("load/fours_ragged.wgsl");
-const STORE_FOURS: ShaderFile = shader!("epilogue/fours.wgsl");
-const STORE_FOURS_RAGGED: ShaderFile = shader!("epilogue/fours_ragged.wgsl");
 const NO_FOURS: ShaderFile = shader!("epilogue/no_fours.wgsl");
 const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
-
-/// Bytes of four elements.
-const VECTOR_BYTES: u64 = 16;
 
 /// What becomes of the values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,9 +207,9 @@ pub(crate) fn build(
         }
     }
     let mut built = Built::default();
-    let wide = Fours::of(problem, operands);
+    let ways = Ways::of(problem, operands);
     if let Body::Slide { .. } = variant.body {
-        built.aligned = wide.aligned(indices);
+        built.aligned = ways.aligned(operands.outputs.len());
     } else {
         // Each row of a window is one trip of the outer loop beside those of the inner one.
         let trips = pieces.window() + pieces.sides()[0];
@@ -226,7 +220,7 @@ pub(crate) fn build(
     for region in split(&pieces, Region::whole(&[problem.planes]), profile)? {
         built.dispatches.push(match variant.body {
             Body::Pool => pool(&pieces, variant.lanes, &region, operands, profile)?,
-            Body::Slide { rows } => slide(&pieces, (variant.lanes, rows), wide, &region, operands, profile)?,
+            Body::Slide { rows } => slide(&pieces, (variant.lanes, rows), ways, &region, operands, profile)?,
         });
     }
     Ok(built)
@@ -294,26 +288,27 @@ fn pool(
     assembly.dispatch(profile, (total as u64).div_ceil(lanes.into()), work)
 }
 
-/// Whether input and output are rows of whole vectors, aligned to them.
+/// How planes are moved: those of the input, and those of the outputs.
 #[derive(Clone, Copy)]
-struct Fours {
-    input: bool,
-    output: bool,
+struct Ways {
+    input: Fours,
+    outputs: Fours,
 }
 
-impl Fours {
+impl Ways {
     fn of(problem: &Window, operands: &Operands<'_>) -> Self {
-        let whole = |layouts: &[Layout], width: usize| {
-            width.is_multiple_of(4) && layouts.iter().all(|layout| u64::from(layout.align) >= VECTOR_BYTES)
+        let of = |layouts: &[Layout], width| {
+            let ways = layouts.iter().map(|layout| Fours::of(layout, [width]));
+            ways.reduce(|x, y| if x == y { x } else { Fours::Elements }).unwrap_or(Fours::Elements)
         };
-        Fours { input: whole(operands.inputs, problem.size[1]), output: whole(operands.outputs, problem.out[1]) }
+        Ways { input: of(operands.inputs, problem.size[1]), outputs: of(operands.outputs, problem.out[1]) }
     }
 
     /// The operands that are moved in vectors.
-    fn aligned(self, indices: bool) -> Vec<Slot> {
-        let outputs = [Slot::Output(0), Slot::Output(1)].into_iter().take(if indices { 2 } else { 1 });
-        let input = [Slot::Input(0)].into_iter().filter(|_| self.input);
-        input.chain(outputs.filter(|_| self.output)).collect()
+    fn aligned(self, outputs: usize) -> Vec<Slot> {
+        let input = (self.input == Fours::Vectors).then_some(Slot::Input(0));
+        let outputs = if self.outputs == Fours::Vectors { outputs } else { 0 };
+        input.into_iter().chain((0..outputs).map(Slot::Output)).collect()
     }
 }
 
@@ -325,7 +320,7 @@ const CPU_RUN: usize = 16;
 fn slide(
     pieces: &Pieces<'_>,
     (lanes, rows): (u32, usize),
-    wide: Fours,
+    ways: Ways,
     region: &Region,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
@@ -353,12 +348,10 @@ fn slide(
         _ => 0,
     };
     assembly.constant("", "NOTHING", Value::U32(nothing)).constant("", "INDICES", Value::Bool(pieces.indices));
-    let bytes_of = |wide| if wide { VECTOR_BYTES } else { 4 };
-    let out = bytes_of(wide.output);
-    let bytes = bind(&mut assembly, pieces, region, [bytes_of(wide.input), out, out]);
-    assembly.fragment("input", if wide.input { FOURS } else { FOURS_RAGGED });
-    let store = if wide.output { STORE_FOURS } else { STORE_FOURS_RAGGED };
-    assembly.fragment("output", store).fragment("indices", if pieces.indices { store } else { NO_FOURS });
+    let (input, out) = (ways.input, ways.outputs);
+    let bytes = bind(&mut assembly, pieces, region, [input.bytes(), out.bytes(), out.bytes()]);
+    assembly.fragment("input", input.load()).fragment("output", out.store());
+    assembly.fragment("indices", if pieces.indices { out.store() } else { NO_FOURS });
     if pieces.indices {
         assembly.constant("indices", "Elem", Value::Type("u32"));
     }
