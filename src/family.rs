@@ -10,7 +10,7 @@ use crate::compose::Composition;
 
 /// Whether a kernel asks more of a driver than plain shaders do, and has to pass a check on a device before it is used there.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    contraction::is_fast(kernel)
+    contraction::is_fast(kernel) || reduce::is_fast(kernel)
 }
 
 use crate::compose::{ShaderFile, Value, shader};

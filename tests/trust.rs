@@ -10,7 +10,7 @@ use tilewise::reference::{HostTensor, Random};
 use tilewise::verify;
 use tilewise::{
     ContractionBody, ContractionVariant, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program,
-    Tensor,
+    Softmax, Tensor,
 };
 
 /// A device of its own on the first adapter with subgroups of one size, and that size.
@@ -207,4 +207,14 @@ fn a_frozen_profile_learns_nothing() {
     assert!(!right(&frozen, &a, &b, &expected));
     assert!(right(&wrong, &a, &b, &expected));
     assert!(!right(&frozen, &a, &b, &expected));
+}
+
+#[test]
+fn reductions_by_a_subgroup_are_checked_too() {
+    let Some((gpu, _)) = open(None) else { return };
+    let op = Softmax { dim: 1 };
+    let layouts = [Layout::new(&[256, 256], DType::F32)];
+    let by_a_subgroup = op.plan(gpu.profile(), &layouts).unwrap().variant.contains("subgroup");
+    let profile = gpu.check(&[(&op, &layouts)]).unwrap();
+    assert_eq!(profile.learnt.verdicts(), (by_a_subgroup.into(), 0));
 }

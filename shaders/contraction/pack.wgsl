@@ -1,7 +1,7 @@
 // Copies an operand of a contraction into panels of vec4, whole ones, so that it is read densely, 16 bytes at once:
 //
-//     ALONG:   panels[batch, outer / PANEL, k / 4, outer % PANEL]        = the values at 4 values of k
-//     else:    panels[batch, outer / PANEL, k, outer % PANEL / 4]        = the values of 4 neighbours in outer
+//     KS = 4:  panels[batch, outer / PANEL, k / 4, outer % PANEL]        = the values at 4 values of k
+//     KS = 1:  panels[batch, outer / PANEL, k, outer % PANEL / 4]        = the values of 4 neighbours in outer
 //
 // Workgroup:  WG_X runs of up to RUN steps.
 // Invocation: a run: one vector of each step. Finding its place takes divisions, which cost as much as packing a few vectors.
@@ -13,7 +13,7 @@ struct Params {
     outer: u32, // rows or columns
     panels: u32, // of a batch entry
     k: u32,
-    steps: u32, // of a panel: k / 4 where ALONG, else k, rounded up to a multiple of 4
+    steps: u32, // of a panel: k / 4 where KS is 4, else k, rounded up to a multiple of 4
     batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
     batch_2: u32,
 }

@@ -8,7 +8,7 @@ mod softmax;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::compose::{ShaderFile, Value, shader};
+use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::fours::Fours;
 use crate::layout::DType;
@@ -194,6 +194,11 @@ impl Variant {
         let trips = values.div_ceil(self.size());
         if trips > MAX_TRIPS { Err(too_many_trips(op, trips)) } else { Ok(()) }
     }
+}
+
+/// Whether a kernel relies on how lanes make subgroups.
+pub(crate) fn is_fast(kernel: &Composition) -> bool {
+    kernel.fragments.iter().any(|&(_, file)| file == SUBGROUP)
 }
 
 /// The candidates for a problem on a device, best first.
