@@ -6,18 +6,16 @@ pub(crate) mod map;
 pub(crate) mod reduce;
 pub(crate) mod window;
 
-use crate::compose::Composition;
+use crate::compose::{Composition, ShaderFile, Value, shader};
+use crate::op::activation::Activation;
+use crate::plan::Assembly;
+
+const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 
 /// Whether a kernel asks more of a driver than plain shaders do, and has to pass a check on a device before it is used there.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
     contraction::is_fast(kernel) || reduce::is_fast(kernel)
 }
-
-use crate::compose::{ShaderFile, Value, shader};
-use crate::op::activation::Activation;
-use crate::plan::Assembly;
-
-const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 
 /// Adds the function `activate` to a kernel.
 fn activation(assembly: &mut Assembly, activation: Activation) {

@@ -9,9 +9,9 @@ use tilewise::wgpu::{self, util::DeviceExt};
 
 /// Invocations of a workgroup.
 const LANES: u64 = 64;
-/// Trips of the loop of multiply-adds, and those in one.
-const TRIPS: u64 = 2048;
-const FLOPS_OF_A_TRIP: u64 = 12 * 4 * 2;
+/// Trips of the loop of multiply-adds, and the operations in one.
+const TRIPS: u64 = 512;
+const FLOPS_OF_A_TRIP: u64 = 16 * 12 * 2;
 /// The longest buffer that is copied: beyond the last cache of most devices.
 const COPIED_BYTES: u64 = 256 << 20;
 /// A measurement takes at least this long, so that starting it does not count.

@@ -11,6 +11,20 @@ fn index(id: vec3<u32>, count: vec3<u32>, lane: u32) -> u32 {
 }
 
 // 12 sums that do not depend on each other: enough to hide the latency of a multiply-add, few enough for 16 registers.
+struct Sums {
+    a: vec4<f32>,
+    b: vec4<f32>,
+    c: vec4<f32>,
+}
+
+fn once(s: Sums, factor: vec4<f32>, addend: vec4<f32>) -> Sums {
+    return Sums(fma(s.a, factor, addend), fma(s.b, factor, addend), fma(s.c, factor, addend));
+}
+
+fn four_times(s: Sums, factor: vec4<f32>, addend: vec4<f32>) -> Sums {
+    return once(once(once(once(s, factor, addend), factor, addend), factor, addend), factor, addend);
+}
+
 @compute @workgroup_size(64)
 fn multiply_add(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -20,24 +34,15 @@ fn multiply_add(
     let x = source4[lane];
     let factor = vec4(x.x);
     let addend = vec4(x.y);
-    var a = x;
-    var b = x + 1.0;
-    var c = x + 2.0;
+    var s = Sums(x, x + 1.0, x + 2.0);
     for (var i = 0u; i < TRIPS; i++) {
-        a = fma(a, factor, addend);
-        b = fma(b, factor, addend);
-        c = fma(c, factor, addend);
-        a = fma(a, factor, addend);
-        b = fma(b, factor, addend);
-        c = fma(c, factor, addend);
-        a = fma(a, factor, addend);
-        b = fma(b, factor, addend);
-        c = fma(c, factor, addend);
-        a = fma(a, factor, addend);
-        b = fma(b, factor, addend);
-        c = fma(c, factor, addend);
+        // 16 times, so that the loop itself does not count.
+        s = four_times(s, factor, addend);
+        s = four_times(s, factor, addend);
+        s = four_times(s, factor, addend);
+        s = four_times(s, factor, addend);
     }
-    let sum = a + b + c;
+    let sum = s.a + s.b + s.c;
     // Never true, which no compiler knows.
     if sum.x + sum.y + sum.z + sum.w == 1.0 {
         target4[index(id, count, lane)] = sum;

@@ -23,7 +23,7 @@ struct Params {
     m: u32,
     n: u32,
     quads: u32, // k / 4
-    batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
+    batch_1: u32, // sizes of the last two batch dimensions
     batch_2: u32,
 }
 
@@ -46,7 +46,7 @@ fn main(
     let first_row = group % tiles_m * ROWS;
     let first_column = group / tiles_m % tiles_n * TILE_N + lane * 4u;
     let entry = group / tiles_m / tiles_n;
-    let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let batch = batch_index(entry, params.batch_1, params.batch_2);
 
     var a: array<a_State, A_LOADS>;
     // unroll

@@ -12,7 +12,7 @@ struct Params {
     m: u32,
     n: u32,
     parts: u32,
-    batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
+    batch_1: u32, // sizes of the last two batch dimensions
     batch_2: u32,
 }
 
@@ -32,6 +32,6 @@ fn main(
         sum += partials_load(partials, part);
     }
     let entry = element / params.n / params.m;
-    let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let batch = batch_index(entry, params.batch_1, params.batch_2);
     out_store(batch, element / params.n % params.m, element % params.n, sum);
 }

@@ -52,7 +52,7 @@ fn main(
     let first_row = group % tiles_m * ROWS;
     let first_column = group / tiles_m % tiles_n * TILE_N + 4u * lane.x;
     let entry = group / tiles_m / tiles_n;
-    let slab = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let slab = batch_index(entry, params.batch_1, params.batch_2);
     let batch = vec3(slab.x % params.batch_0, slab.yz);
     let first = slab.x / params.batch_0 * params.chunk;
     let end = min(first + params.chunk, params.k);

@@ -14,7 +14,7 @@ struct Params {
     panels: u32, // of a batch entry
     k: u32,
     steps: u32, // of a panel: k / 4 where KS is 4, else k, rounded up to a multiple of 4
-    batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
+    batch_1: u32, // sizes of the last two batch dimensions
     batch_2: u32,
 }
 
@@ -36,7 +36,7 @@ fn main(
     let first = run / WIDTH % runs * RUN;
     let panel = run / WIDTH / runs;
     let entry = panel / params.panels;
-    let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let batch = batch_index(entry, params.batch_1, params.batch_2);
     let outer = panel % params.panels * PANEL + run % WIDTH * OUTERS;
 
     var sources: array<source_State, OUTERS>;

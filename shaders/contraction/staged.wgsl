@@ -84,7 +84,7 @@ fn main(
     let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
     let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
     let entry = group / tiles_m / tiles_n;
-    let slab = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let slab = batch_index(entry, params.batch_1, params.batch_2);
     let batch = vec3(slab.x % params.batch_0, slab.yz);
     let first = slab.x / params.batch_0 * params.chunk;
     let end = min(first + params.chunk, params.k);

@@ -20,7 +20,7 @@ struct Params {
     m: u32,
     n: u32,
     k: u32,
-    batch_1: u32, // the batch index is (i / (batch_1 * batch_2), i / batch_2 % batch_1, i % batch_2)
+    batch_1: u32, // sizes of the last two batch dimensions
     batch_2: u32,
 }
 
@@ -53,7 +53,7 @@ fn main(
     let first_column = group % tiles_n * TILE_N;
     let first_row = group / tiles_n % tiles_m * TILE_M;
     let entry = group / tiles_n / tiles_m;
-    let batch = vec3(entry / params.batch_2 / params.batch_1, entry / params.batch_2 % params.batch_1, entry % params.batch_2);
+    let batch = batch_index(entry, params.batch_1, params.batch_2);
 
     // Which values of the panels this invocation stages: fixed over all steps, but for k.
     var a: array<a_State, A_LOADS>;

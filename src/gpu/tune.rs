@@ -38,7 +38,8 @@ impl Gpu {
     /// same layouts: install it with [`with_profile`](Gpu::with_profile). A device of the crate's own keeps them for later runs.
     ///
     /// Variants that fail their [check](Gpu::check) are left out. Blocks for about the budget, which the cases share: half of it may
-    /// go into compiling, and what is not compiled by then is not tried, the planner's favourites before all others. Times are the device's own where it has timestamps.
+    /// go into compiling, the planner's favourites first, and what is not compiled by then is not tried. Times are the device's
+    /// own where it has timestamps.
     ///
     /// # Errors
     /// What the ops refuse, [`Error::OutOfMemory`], [`Error::DeviceLost`].

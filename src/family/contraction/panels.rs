@@ -1,7 +1,7 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
-use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, wgsl};
+use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, wgsl, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::GRID;
@@ -11,14 +11,14 @@ use crate::problem::Operands;
 use crate::profile::DeviceProfile;
 use crate::split::{Region, bytes};
 
-pub(super) const PACK: ShaderFile = shader!("contraction/pack.wgsl");
+const PACK: ShaderFile = shader!("contraction/pack.wgsl");
 pub(super) const PANELS: ShaderFile = shader!("epilogue/panels.wgsl");
 const VECTORS: ShaderFile = shader!("load/vectors.wgsl");
 
 /// Invocations of a workgroup that packs: one subgroup of the widest device.
-const PACKERS: u32 = 64;
+const PACKERS: usize = 64;
 /// Steps that an invocation packs: with more, few invocations are left for small panels.
-pub(super) const RUN: usize = 16;
+const RUN: usize = 16;
 
 /// How the body gets an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +55,16 @@ pub(super) fn aligned(pieces: &Pieces<'_>, feeds: [Feed; 2]) -> Vec<Slot> {
 }
 
 /// The panels of a region's operand, in a scratch buffer.
-struct Panels {
+pub(super) struct Panels {
     /// Sizes of the three batch dimensions, 1 where the operand broadcasts.
-    batch: [usize; 3],
+    pub batch: [usize; 3],
     /// Panels of a batch entry.
-    count: usize,
-    /// Steps of a panel and vectors of a step.
-    steps: usize,
-    width: usize,
+    pub count: usize,
+    /// Rows or columns of a panel.
+    pub size: usize,
+    /// Steps of a panel and vectors of a step: as many as rows, if each holds four values of k, or a quarter of them.
+    pub steps: usize,
+    pub width: usize,
 }
 
 impl Panels {
@@ -83,7 +85,7 @@ impl Panels {
         let padded = inner(&sizes).map(|size| size.max(1));
         // A dimension that is empty leaves nothing to pack.
         let batch = if sizes.contains(&0) { [0; 3] } else { padded };
-        Panels { batch, count: region.len(side.outer(pieces)).div_ceil(panel), steps, width }
+        Panels { batch, count: region.len(side.outer(pieces)).div_ceil(panel), size: panel, steps, width }
     }
 
     /// Vectors of a batch entry.
@@ -91,11 +93,11 @@ impl Panels {
         self.count.saturating_mul(self.steps).saturating_mul(self.width)
     }
 
-    fn vectors(&self) -> usize {
+    pub fn vectors(&self) -> usize {
         self.batch.iter().fold(self.entry(), |product, &size| product.saturating_mul(size))
     }
 
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         (self.vectors() as u64).saturating_mul(vector_bytes(DType::F32))
     }
 
@@ -127,37 +129,35 @@ pub(super) fn pack(
         let Feed::Packed(number) = feed else { continue };
         let panels = Panels::of(pieces, side, region);
         if panels.vectors() > 0 {
-            dispatches.push(pack_side(pieces, side, number, &panels, region, operands, profile)?);
+            dispatches.push(pack_side(pieces, side, &panels, number, region, operands, profile)?);
         }
     }
     Ok(dispatches)
 }
 
-fn pack_side(
+/// The dispatch that packs an operand of a region into a scratch buffer.
+pub(super) fn pack_side(
     pieces: &Pieces<'_>,
     side: Side,
-    number: usize,
     panels: &Panels,
+    number: usize,
     region: &Region,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
     let (operand, outer, k_dim) = (side.operand(pieces.problem), side.outer(pieces), pieces.dims().2);
-    let (outers, ks) = match side {
-        Side::A => (1, VECTOR),
-        Side::B => (VECTOR, 1),
-    };
+    let outers = panels.size / panels.width;
     let mut assembly = Assembly::new(operands.op, PACK, operands.arena());
     assembly.common(GRID);
     for (name, value) in [
         ("WG_X", PACKERS),
         ("WG_Y", 1),
-        ("PANEL", panel_size(pieces, side) as u32),
-        ("OUTERS", outers as u32),
-        ("KS", ks as u32),
-        ("RUN", RUN as u32),
+        ("PANEL", panels.size),
+        ("OUTERS", outers),
+        ("KS", VECTOR / outers),
+        ("RUN", RUN),
     ] {
-        assembly.constant("", name, Value::U32(value));
+        assembly.constant("", name, word(value));
     }
     let runs = panels.vectors() / panels.steps * panels.steps.div_ceil(RUN);
     assembly.size("", "runs", runs)?.size("", "panels", panels.count)?.size("", "steps", panels.steps)?;
@@ -166,13 +166,11 @@ fn pack_side(
     let range = bytes(pieces.operand(operand, region, outer), operand.dtype);
     let moved = range.end - range.start + panels.bytes();
     bind_operand(&mut assembly, "source", operand, range, region.0[outer].start)?;
-    assembly.fragment("panels", PANELS);
-    assembly.bind("panels", panels_binding(number, panels, Access::Write));
-    let workgroups = runs.div_ceil(PACKERS as usize) as u64;
-    assembly.dispatch(profile, workgroups, Work { flops: 0.0, bytes: moved as f64 })
+    assembly.fragment("panels", PANELS).bind("panels", panels_binding(number, panels, Access::Write));
+    assembly.dispatch(profile, runs.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
-fn panels_binding(number: usize, panels: &Panels, access: Access) -> Binding {
+pub(super) fn panels_binding(number: usize, panels: &Panels, access: Access) -> Binding {
     Binding { slot: Slot::Scratch(number), range: 0..panels.bytes(), access, element: vector_bytes(DType::F32) }
 }
 
@@ -204,7 +202,7 @@ fn bind_packed(
     };
     assembly.fragment(hook, loader).bind(hook, panels_binding(number, &panels, Access::Read));
     assembly.constant(hook, "Elem", Value::Type(wgsl(DType::F32)));
-    assembly.constant(hook, "PANEL", Value::U32(panel_size(pieces, side) as u32));
+    assembly.constant(hook, "PANEL", word(panels.size));
     batch_strides(assembly, hook, &panels.strides())?;
     assembly.size(hook, "panel_stride", panels.steps * panels.width)?.size(hook, stride, panels.width)?;
     Ok(panels.bytes())

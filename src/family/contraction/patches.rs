@@ -1,10 +1,11 @@
 //! Convolutions in patches of pixels, on drivers that run on the CPU: images are copied into padded planes of vectors and weights
 //! into panels, and a subgroup makes a tile of patches and output channels of them.
 
-use super::panels::{PACK, PANELS as STORE_PANELS, RUN};
+use super::panels::{PANELS as STORE_PANELS, Panels, pack_side};
+use super::quads::{Side, VECTOR, vector_bytes};
 use super::{
-    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_operand, bind_output, expect_subgroups,
-    low_word, read, wgsl, word,
+    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_output, expect_subgroups, low_word, read, wgsl,
+    word,
 };
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
@@ -19,9 +20,8 @@ use crate::split::{Cut, Divisible, Region, bytes, split};
 const PLANES: ShaderFile = shader!("contraction/planes.wgsl");
 const LOAD_PANELS: ShaderFile = shader!("load/panels.wgsl");
 
-/// Elements of a vector, which are the pixels of a row of a patch.
-const VECTOR: usize = 4;
-const VECTOR_BYTES: u64 = VECTOR as u64 * DType::F32.size();
+/// Planes and panels hold vectors of f32; a vector of a plane is a row of a patch.
+const VECTOR_BYTES: u64 = vector_bytes(DType::F32);
 /// Values of the vectors behind its own that a lane can get.
 const MOST_HALO: usize = VECTOR;
 /// Above so many multiply-adds of vectors a step takes one row of the kernel instead of all: the compiler would take more than
@@ -210,6 +210,18 @@ impl Parts<'_> {
         region.len(self.pieces.dims().0).div_ceil(self.patches.rows)
     }
 
+    /// The panels of the weights: the output channels of a tile side by side for each tap.
+    fn weights(&self, region: &Region) -> Panels {
+        let size = self.patches.rows;
+        Panels {
+            batch: [1, 1, region.len(0)],
+            count: self.panels(region),
+            size,
+            steps: region.len(self.pieces.dims().2),
+            width: size / VECTOR,
+        }
+    }
+
     /// Vectors of each scratch buffer.
     fn scratch(&self, region: &Region) -> [usize; 2] {
         let groups = region.len(0);
@@ -277,7 +289,8 @@ pub(super) fn build(
             scratch[number] = (vectors as u64 * VECTOR_BYTES).max(scratch[number]);
         }
         if problem.k > 0 {
-            dispatches.push(pack_weights(&parts, &region, operands, profile)?);
+            let weights = parts.weights(&region);
+            dispatches.push(pack_side(&parts.pieces, Side::A, &weights, WEIGHTS, &region, operands, profile)?);
             dispatches.push(pack_images(&parts, &region, operands, profile)?);
         }
         dispatches.push(convolve(&parts, &region, operands, profile)?);
@@ -295,45 +308,6 @@ fn numbers(assembly: &mut Assembly, numbers: &[(&'static str, usize)]) {
     for (name, number) in numbers {
         assembly.constant("", name, word(*number));
     }
-}
-
-/// Packs the weights of a region, [`Patches::rows`] of them side by side for each tap.
-fn pack_weights(
-    parts: &Parts<'_>,
-    region: &Region,
-    operands: &Operands<'_>,
-    profile: &DeviceProfile,
-) -> Result<Dispatch> {
-    // One subgroup of the widest device.
-    const PACKERS: usize = 64;
-    let (pieces, weight) = (&parts.pieces, &parts.pieces.problem.a);
-    let (m, _, k) = pieces.dims();
-    let vectors = parts.scratch(region)[WEIGHTS];
-    let runs = vectors / region.len(k) * region.len(k).div_ceil(RUN);
-    let mut assembly = Assembly::new(operands.op, PACK, operands.arena());
-    assembly.common(GRID);
-    let panel = parts.patches.rows;
-    numbers(
-        &mut assembly,
-        &[("WG_X", PACKERS), ("WG_Y", 1), ("PANEL", panel), ("OUTERS", VECTOR), ("KS", 1), ("RUN", RUN)],
-    );
-    sizes(
-        &mut assembly,
-        &[
-            ("runs", runs),
-            ("outer", region.len(m)),
-            ("panels", parts.panels(region)),
-            ("k", region.len(k)),
-            ("steps", region.len(k)),
-            ("batch_1", 1),
-            ("batch_2", region.len(0)),
-        ],
-    )?;
-    let range = bytes(pieces.operand(weight, region, m), weight.dtype);
-    let moved = range.end - range.start + vectors as u64 * VECTOR_BYTES;
-    bind_operand(&mut assembly, "source", weight, range, region.0[m].start)?;
-    assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, WEIGHTS, Access::Write));
-    assembly.dispatch(profile, runs.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
 /// Copies the images of a region into padded planes.

@@ -17,7 +17,7 @@ const QUADS_GATHERED: ShaderFile = shader!("load/quads_gathered.wgsl");
 /// Elements of a vector.
 pub(super) const VECTOR: usize = 4;
 
-pub(super) fn vector_bytes(dtype: DType) -> u64 {
+pub(super) const fn vector_bytes(dtype: DType) -> u64 {
     VECTOR as u64 * dtype.size()
 }
 
