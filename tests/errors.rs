@@ -5,9 +5,9 @@ mod common;
 use common::device;
 use tilewise::reference::HostTensor;
 use tilewise::{
-    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AnyTensor, AvgPool2d, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error,
-    Gpu, HostDevice, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Padding, Permute, Program, Reduce, ReduceKind, Softmax,
-    Tensor, wgpu,
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AnyTensor, AvgPool2d, Binary, Conv2d, ConvTranspose2d, DType, DeviceProfile,
+    Error, Gpu, HostDevice, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, Padding, Permute, Program, Reduce,
+    ReduceKind, Softmax, Tensor, wgpu,
 };
 
 fn f32s(shape: &[usize]) -> Layout {
@@ -116,6 +116,28 @@ fn limit_of_a_tensor_a_plan_and_a_pipeline() {
         |e| matches!(e, Error::Limit { limit: "max_compute_invocations_per_workgroup", .. }),
         "contraction/tiled.wgsl: needs max_compute_invocations_per_workgroup = 256, the device has 8; use a smaller tile",
     );
+}
+
+#[test]
+fn dimensions_that_kernels_count() {
+    let every_other: Vec<usize> = (0..7).map(|dim| 1 + dim % 2).collect();
+    let (padded, reversed) = ([[0, 0], [0, 1]].repeat(4)[..7].to_vec(), (0..7).rev().collect());
+    let pad = Pad { padding: padded, ..Default::default() };
+    let (twos, permute) = (f32s(&[2; 7]), Permute { dims: reversed });
+    let ops: [(&dyn Op, &[Layout]); 3] = [
+        (&pad, std::slice::from_ref(&twos)),
+        (&permute, std::slice::from_ref(&twos)),
+        (&Binary::default(), &[twos.clone(), f32s(&every_other)]),
+    ];
+    for (op, inputs) in ops {
+        let error = op.plan(&DeviceProfile::baseline(), inputs).unwrap_err();
+        let text = format!(
+            "{}: needs dimensions that a kernel counts = 7, the device has 6; neighbours that are treated alike count as \
+             one; do the others in two steps",
+            op.name()
+        );
+        says(error, |e| matches!(e, Error::Limit { needed: 7, available: 6, .. }), &text);
+    }
 }
 
 #[test]

@@ -276,8 +276,13 @@ pub(crate) fn build(
     let mut built = Built::default();
     for part in &problem.parts {
         if part.sizes.len() > RANK {
-            let detail = format!("{} dimensions remain after merging, at most {RANK} are supported", part.sizes.len());
-            return Err(Error::Shape { op: operands.op, detail });
+            return Err(Error::Limit {
+                op: operands.op.into(),
+                limit: "dimensions that a kernel counts",
+                needed: part.sizes.len() as u64,
+                available: RANK as u64,
+                hint: "neighbours that are treated alike count as one; do the others in two steps",
+            });
         }
         let way = if in_vectors { problem.way(part, operands) } else { Way::Elements };
         if way.is_in_vectors() {

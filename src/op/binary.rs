@@ -69,8 +69,8 @@ impl BinaryKind {
 /// `out[i] = f(x[i], y[i])` with NumPy's broadcasting: shapes are aligned at their ends, and a size of 1 stretches.
 ///
 /// Inputs `x` and `y`, both f32, i32 or u32. Infinities and NaN go by IEEE's rules; a device may take numbers below 2^-126 for
-/// 0. Refused: shapes that do not broadcast, different types, and more than 6 dimensions that remain after neighbours
-/// that broadcast alike were merged.
+/// 0. Refused: shapes that do not broadcast, different types, and, as [`Error::Limit`](crate::Error::Limit), more than 6
+/// dimensions that remain after neighbours that broadcast alike were merged.
 ///
 /// ```no_run
 /// use tilewise::{Binary, BinaryKind, Gpu};

@@ -52,7 +52,9 @@ impl PadMode {
 /// Pads a tensor, as `torch.nn.functional.pad`, but for the order of the dimensions: outermost first.
 ///
 /// Input: f32, i32 or u32. Output dimension `i` has `before + size + after` elements with `[before, after] = padding[i]`. Negative
-/// padding crops. Bits are copied as they are, except that a device may change the payload of a NaN.
+/// padding crops. Bits are copied as they are, except that a device may change the payload of a NaN. Refused: padding that the
+/// mode cannot fill, and, as [`Error::Limit`](crate::Error::Limit), more than 6 dimensions that remain after neighbours
+/// without padding were merged.
 ///
 /// ```no_run
 /// use tilewise::{Gpu, Pad, PadMode};

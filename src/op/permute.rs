@@ -11,8 +11,8 @@ use crate::reference::Twin;
 ///
 /// Input: f32, i32 or u32 of any shape. Output dimension `i` is input dimension `dims[i]`. Bits are copied as they are,
 /// NaN, infinities, subnormal numbers and the sign of 0 included, except that a device may change the payload of a NaN or
-/// flush a subnormal number. Refused: `dims` that is no permutation, and more than 6
-/// dimensions that remain after neighbours that stay together were merged.
+/// flush a subnormal number. Refused: `dims` that is no permutation, and, as [`Error::Limit`](crate::Error::Limit), more
+/// than 6 dimensions that remain after neighbours that stay together were merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Permute {
     /// For each dimension of the output, the dimension of the input.
