@@ -17,6 +17,13 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
     contraction::is_fast(kernel) || reduce::is_fast(kernel)
 }
 
+/// Whether a kernel keeps to its bindings and ends its loops by itself, so that a driver need not see to it: its body's header
+/// then says why, in an entry `Bounds`.
+pub(crate) fn is_bounded(kernel: &Composition) -> bool {
+    let mut header = kernel.body.text.lines().take_while(|line| line.starts_with("//"));
+    header.any(|line| line.starts_with("// Bounds:"))
+}
+
 /// Adds the function `activate` to a kernel.
 fn activation(assembly: &mut Assembly, activation: Activation) {
     let (code, [a, b]) = activation.code();

@@ -15,6 +15,7 @@ mod shorthands;
 pub(crate) mod timing;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
+mod unsafe_calls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -76,7 +76,7 @@ pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::unary::{Unary, UnaryKind};
-pub use plan::{Access, Binding, Dispatch, Param, Plan, Slot, Work};
+pub use plan::{Access, Binding, Dispatch, Param, Plan, PlanData, Slot, Work};
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use tensor::{AnyTensor, Operand, Tensor};

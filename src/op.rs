@@ -21,7 +21,7 @@ use std::fmt::{self, Debug};
 
 use crate::error::{Error, Result};
 use crate::layout::{DType, Layout};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanData};
 use crate::problem::{Operands, Problem};
 use crate::profile::DeviceProfile;
 use crate::reference::Twin;
@@ -72,7 +72,7 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     }
     let operands = Operands { op: op.name(), inputs, outputs: &outputs };
     if outputs.iter().all(Layout::is_empty) {
-        return Ok(vec![Plan {
+        return Ok(vec![Plan::new(PlanData {
             op: op.name(),
             variant: "nothing".into(),
             why: "no output has elements".into(),
@@ -82,7 +82,7 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
             outputs: outputs.into_iter().map(|layout| Layout { align: 1, ..layout }).collect(),
             scratch: Vec::new(),
             dispatches: Vec::new(),
-        }]);
+        })]);
     }
     let plans = op.problem(inputs, &outputs)?.plans(&operands, profile, every)?;
     log::debug!("{}", plans[0].to_string().trim_end());

@@ -4,7 +4,7 @@
 //! GPU. It names memory by [`Slot`], so the same plan runs on any operands that fit it.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use crate::compose::{Composition, FieldType, ParamSpace, ShaderFile, Value};
@@ -105,8 +105,29 @@ pub struct Dispatch {
 /// println!("{}", plan.explain(&profile));
 /// # Ok::<(), tilewise::Error>(())
 /// ```
+///
+/// It is read and not written: kernels run without the checks that a driver would make of every address, on the strength of
+/// what the planner found the addresses to be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct Plan(PlanData);
+
+impl Plan {
+    pub(crate) fn new(data: PlanData) -> Self {
+        Plan(data)
+    }
+}
+
+impl Deref for Plan {
+    type Target = PlanData;
+
+    fn deref(&self) -> &PlanData {
+        &self.0
+    }
+}
+
+/// What a [`Plan`] holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanData {
     /// The op's name.
     pub op: &'static str,
     /// The variant chosen, as family and tile.
@@ -125,7 +146,7 @@ pub struct Plan {
     pub dispatches: Vec<Dispatch>,
 }
 
-impl Plan {
+impl PlanData {
     /// The sum of its dispatches' work.
     pub fn work(&self) -> Work {
         self.dispatches

@@ -4,7 +4,7 @@ use crate::compose::Composition;
 use crate::error::{Error, Result};
 use crate::family::{contraction, map, reduce, window};
 use crate::layout::Layout;
-use crate::plan::{Dispatch, Plan, Slot};
+use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
 use crate::trust;
 
@@ -120,7 +120,7 @@ impl Request<'_> {
                 continue;
             }
             match built {
-                Ok(built) => plans.push(Plan {
+                Ok(built) => plans.push(Plan::new(PlanData {
                     op: operands.op,
                     variant: candidate.name,
                     why: candidate.why,
@@ -129,7 +129,7 @@ impl Request<'_> {
                     outputs: needed(operands.outputs, Slot::Output, &built.aligned),
                     scratch: built.scratch,
                     dispatches: built.dispatches,
-                }),
+                })),
                 Err(error @ Error::Limit { .. }) => {
                     passed_over.push(format!("{}: {error}", candidate.name));
                     last = Some(error);

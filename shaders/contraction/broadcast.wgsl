@@ -18,6 +18,7 @@
 // Memory:     none.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. k is a multiple of 4: panels are
 //             filled up with zeros.
+// Bounds:     loaders get a row below m, clamp columns to n, and get quads below k / 4; the epilogue rows and columns below m and n.
 struct Params {
     workgroups: u32,
     m: u32,

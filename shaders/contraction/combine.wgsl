@@ -6,6 +6,7 @@
 // Invocation: an element.
 // Dispatch:   ceil(elements / WG_X) workgroups, folded.
 // Memory:     none.
+// Bounds:     elements beyond the last are left out; each has `parts` partial sums, and an index below batch, m and n.
 struct Params {
     workgroups: u32,
     elements: u32, // batch * m * n

@@ -9,6 +9,7 @@
 // Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch workgroups, folded; columns fastest.
 // Memory:     none.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored.
+// Bounds:     loaders get a row, a column and a k below m, n and k, and the epilogue rows and columns below m and n.
 struct Params {
     workgroups: u32,
     m: u32,

@@ -20,6 +20,8 @@
 // Memory:     8 * ROWS * WG_X * WG_Y bytes.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. Of k, zeros are loaded
 //             beyond its end.
+// Bounds:     loaders clamp rows and columns to m and n, and get a quad that begins below `end`, which is k at the most; sums are
+//             handed on below HALF.
 struct Params {
     workgroups: u32,
     m: u32,

@@ -7,6 +7,7 @@
 // Invocation: a run: one vector of each step. Finding its place takes divisions, which cost as much as packing a few vectors.
 // Dispatch:   ceil(runs / WG_X) workgroups, folded.
 // Edges:      indices are clamped when loading. Beyond k there are zeros; rows and columns beyond the last repeat it.
+// Bounds:     the loader gets an index below `outer` and a k below `k`; runs end at `steps`, and panels hold `runs` of them.
 struct Params {
     workgroups: u32,
     runs: u32, // in all panels

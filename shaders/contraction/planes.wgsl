@@ -9,6 +9,7 @@
 // Invocation: a run, a vector after the other.
 // Dispatch:   ceil(runs / WG_X) workgroups, folded.
 // Memory:     none.
+// Bounds:     what lies inside of an image is read there, anything else at its first pixel; planes hold `runs` of `pitch` vectors.
 struct Params {
     workgroups: u32,
     runs: u32,

@@ -21,6 +21,8 @@
 // Parts:      of k, each `chunk` long; the sums of a part go to an output of its own, to be added by combine.wgsl.
 // Memory:     4 * STEP * (TILE_M + TILE_N + 8) bytes.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. Only the last step asks where k ends.
+// Bounds:     loaders get rows and columns below m and n, or clamp them, and a k below `end`, which is k at the most; blocks beyond
+//             the panels' last are neither loaded nor stored, and within it lie WG_Y * ROW_BLOCKS vectors of a and WG_X * COLUMN_BLOCKS of b.
 struct Params {
     workgroups: u32,
     m: u32,

@@ -15,6 +15,8 @@
 // Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch workgroups, folded; columns fastest.
 // Memory:     4 * STEP * (TILE_M + TILE_N + 2) bytes.
 // Edges:      rows, columns and k are clamped when loading, and what lies outside is not added or not stored.
+// Bounds:     loaders get a row, a column and a k below m, n and k; workgroup_index and batch_index stay below what was dispatched.
+//             Panels are indexed below TILE_M or TILE_N and STEP, as the sizes of the workgroup and its lanes divide them.
 struct Params {
     workgroups: u32,
     m: u32,

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::compose::{Composition, ParamSpace, Source};
 use crate::error::{Error, Result};
+use crate::family;
 use crate::gpu::memory::Memory;
+use crate::gpu::unsafe_calls;
 use crate::plan::{Access, Dispatch};
 
 /// A pipeline with what is needed to dispatch it.
@@ -101,10 +103,12 @@ pub(crate) fn build(
         )),
     }
     memory.health.guard(device, name, || {
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(source.text.into()),
-        });
+        let text = wgpu::ShaderSource::Wgsl(source.text.into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: text };
+        let module = match family::is_bounded(composition) {
+            true => unsafe_calls::trusted_module(device, descriptor),
+            false => device.create_shader_module(descriptor),
+        };
         let layout =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

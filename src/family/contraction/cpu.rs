@@ -28,8 +28,8 @@ const KEEP: f64 = 0.5;
 const WORKGROUP: f64 = 1000.0;
 
 /// Rows and columns of a lane that are worth compiling: more columns lessen the loads of a, more rows those of b.
-const BROADCAST_TILES: [(u32, u32); 10] =
-    [(1, 8), (1, 16), (2, 8), (4, 8), (8, 4), (16, 4), (16, 8), (24, 4), (32, 4), (32, 8)];
+const BROADCAST_TILES: [(u32, u32); 11] =
+    [(1, 8), (1, 16), (2, 8), (4, 8), (8, 4), (8, 8), (16, 4), (16, 8), (24, 4), (32, 4), (32, 8)];
 /// Above so many sums the compiler takes more than a second: for columns that are far apart alone.
 const QUICK_SUMS: u32 = 128;
 /// Output channels and pixels of a lane: more channels lessen the loads of images, more rows of pixels those of weights.
