@@ -11,25 +11,27 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read> data: array<vec4<Elem>>;
 
+// The stride is kept beside the base: drivers on the CPU read a parameter anew for each load.
 struct Quads {
     base: u32,
+    k_stride: u32,
 }
 
 // Fixes the batch entry and four rows from `outer` on, of `size`; those beyond repeat the last four.
 fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
     let entry = dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
     let row = min(outer, (size - 1u) / 4u * 4u);
-    return Quads(params.offset + entry + row / PANEL * params.panel_stride + row % PANEL / 4u);
+    return Quads(params.offset + entry + row / PANEL * params.panel_stride + row % PANEL / 4u, params.k_stride);
 }
 
 // Loads a block; only what is made of it waits for the loads.
 fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
-    let first = quads.base + 4u * quad * params.k_stride;
+    let first = quads.base + 4u * quad * quads.k_stride;
     return mat4x4<f32>(
         vec4<f32>(data[first]),
-        vec4<f32>(data[first + params.k_stride]),
-        vec4<f32>(data[first + 2u * params.k_stride]),
-        vec4<f32>(data[first + 3u * params.k_stride]),
+        vec4<f32>(data[first + quads.k_stride]),
+        vec4<f32>(data[first + 2u * quads.k_stride]),
+        vec4<f32>(data[first + 3u * quads.k_stride]),
     );
 }
 
@@ -39,7 +41,7 @@ fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
     // unroll
     for (var q = 0u; q < 4u; q++) {
         let at = 4u * quad + q;
-        let row = vec4<f32>(data[quads.base + min(at, k - 1u) * params.k_stride]);
+        let row = vec4<f32>(data[quads.base + min(at, k - 1u) * quads.k_stride]);
         loaded[q] = select(vec4<f32>(), row, at < k);
     }
     return loaded;

@@ -11,17 +11,19 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read> data: array<vec4<Elem>>;
 
+// The stride is kept beside the base: drivers on the CPU read a parameter anew for each load.
 struct State {
     base: u32,
+    quad_stride: u32,
 }
 
 // Fixes the batch entry and the row.
 fn begin(batch: vec3<u32>, outer: u32) -> State {
     let entry = dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
-    return State(params.offset + entry + outer / PANEL * params.panel_stride + outer % PANEL);
+    return State(params.offset + entry + outer / PANEL * params.panel_stride + outer % PANEL, params.quad_stride);
 }
 
 // The values at 4 * quad to 4 * quad + 3.
 fn load(state: State, quad: u32) -> vec4<f32> {
-    return vec4<f32>(data[state.base + quad * params.quad_stride]);
+    return vec4<f32>(data[state.base + quad * state.quad_stride]);
 }
