@@ -104,7 +104,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let weight = gpu.view::<f32>(&filter, 0, &[1, 1, 3, 3])?;
     let y = gpu.view::<f32>(&slopes, 0, &[1, 1, inner, inner])?;
     let plan = Conv2d::default().plan(gpu.profile(), &[x.layout(), weight.layout()])?;
-    gpu.warm(&plan)?;
+    gpu.warm_up(&[&plan], |_, _| ())?;
     print!("{plan}");
 
     let mut workspace = Workspace::new();

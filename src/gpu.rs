@@ -19,6 +19,7 @@ mod unsafe_calls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "emulator")]
 use crate::emulator::EmulatorOptions;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::gpu::emulated::{EmulatorExecutor, no_wgpu};
 use crate::gpu::executor::{Step, WgpuExecutor};
 use crate::gpu::memory::{Memory, MemoryStats, Storage};
+use crate::gpu::pipelines::PipelineCache;
 use crate::gpu::placement::{Operands, check, expect_own};
 use crate::layout::{Element, Layout, count};
 use crate::op::Op;
@@ -88,7 +90,11 @@ impl std::fmt::Debug for Gpu {
     }
 }
 
-static DEVICES: AtomicU64 = AtomicU64::new(0);
+/// A number that tells a device apart from all others.
+fn next_device() -> u64 {
+    static DEVICES: AtomicU64 = AtomicU64::new(0);
+    DEVICES.fetch_add(1, Ordering::Relaxed)
+}
 
 impl Gpu {
     /// Opens a device on the best adapter; blocks.
@@ -149,22 +155,14 @@ impl Gpu {
         let info = adapter.map_or_else(|| device.adapter_info(), |adapter| adapter.get_info());
         // Its owner would be surprised by work that nobody asked for.
         let profile = DeviceProfile { unchecked: false, ..DeviceProfile::of(&info, &device) };
-        let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, None, cfg!(debug_assertions));
-        let executor = Executor::Wgpu(WgpuExecutor::new(memory, pipeline_cache, false));
+        let memory = Memory::new(device, queue, None, cfg!(debug_assertions));
+        let executor = Executor::Wgpu(WgpuExecutor::new(memory, PipelineCache::host(pipeline_cache), false));
         Gpu { executor: Arc::new(executor), profile: Arc::new(profile), trust: Arc::default(), untimed: false }
     }
 
-    pub(crate) fn own(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        profile: DeviceProfile,
-        cap: Option<u64>,
-        poison: bool,
-        trust: Trust,
-    ) -> Gpu {
-        let memory = Memory::new(DEVICES.fetch_add(1, Ordering::Relaxed), device, queue, cap, poison);
+    pub(crate) fn own(memory: Arc<Memory>, pipelines: PipelineCache, profile: DeviceProfile, trust: Trust) -> Gpu {
         memory.health.watch(&memory.device);
-        let executor = Executor::Wgpu(WgpuExecutor::new(memory, None, true));
+        let executor = Executor::Wgpu(WgpuExecutor::new(memory, pipelines, true));
         Gpu { executor: Arc::new(executor), profile: Arc::new(profile), trust: Arc::new(trust), untimed: false }
     }
 
@@ -185,7 +183,7 @@ impl Gpu {
     #[cfg(feature = "emulator")]
     pub fn emulated(options: EmulatorOptions) -> Result<Gpu> {
         options.check()?;
-        let executor = EmulatorExecutor::new(DEVICES.fetch_add(1, Ordering::Relaxed), options);
+        let executor = EmulatorExecutor::new(next_device(), options);
         let profile = Arc::new(executor.profile());
         // The emulator runs kernels as WGSL has them: there is no driver to mistrust.
         Ok(Gpu { executor: Arc::new(Executor::Emulator(executor)), profile, trust: Arc::default(), untimed: false })
@@ -375,12 +373,39 @@ impl Gpu {
         )
     }
 
-    /// Builds the pipelines of a plan ahead of its first run; blocks while shaders compile.
+    /// Builds the pipelines of plans ahead of their first run; blocks while shaders compile. After each dispatch `progress` is
+    /// told how many are ready, and of how many. Returns how many kernels had to be compiled, and how long that took.
+    ///
+    /// On a device of the crate's own, compiled kernels are kept on disk for later runs, where its driver hands them out.
+    ///
+    /// ```no_run
+    /// use tilewise::{DType, Gpu, Layout, Matmul, Op};
+    /// let gpu = Gpu::new()?;
+    /// let square = Layout::new(&[256, 256], DType::F32);
+    /// let plan = Matmul::default().plan(gpu.profile(), &[square.clone(), square])?;
+    /// let compiled = gpu.warm_up(&[&plan], |ready, of| println!("{ready} of {of}"))?;
+    /// println!("{} kernels in {:?}", compiled.kernels, compiled.time);
+    /// # Ok::<(), tilewise::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Shader`], [`Error::Limit`], [`Error::DeviceLost`].
-    pub fn warm(&self, plan: &Plan) -> Result<()> {
-        on!(self, executor => executor.warm(plan))
+    pub fn warm_up(&self, plans: &[&Plan], mut progress: impl FnMut(usize, usize)) -> Result<Compiled> {
+        let dispatches = || plans.iter().flat_map(|plan| &plan.dispatches);
+        let (count, mut compiled) = (dispatches().count(), Compiled::default());
+        for (dispatch, ready) in dispatches().zip(1..) {
+            // A browser's clock is not the standard library's.
+            let start = (!cfg!(target_arch = "wasm32")).then(Instant::now);
+            if on!(self, executor => executor.warm(dispatch))? {
+                compiled.kernels += 1;
+                compiled.time += start.map(|start| start.elapsed()).unwrap_or_default();
+            }
+            progress(ready, count);
+        }
+        if compiled.kernels > 0 {
+            on!(self, wgpu => wgpu.keep_pipelines(), _emulator => ());
+        }
+        Ok(compiled)
     }
 
     /// Submits what is recorded, and returns at once.
@@ -459,6 +484,15 @@ impl Gpu {
     pub fn trim(&self) -> u64 {
         on!(self, wgpu => wgpu.memory.trim(), _emulator => 0)
     }
+}
+
+/// What was compiled ahead of running: see [`Gpu::warm_up`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// Kernels that were not there yet.
+    pub kernels: usize,
+    /// How long their pipelines took to build; 0 on the web. Some drivers compile no sooner than a kernel runs first.
+    pub time: Duration,
 }
 
 /// The operands of an encoded plan.

@@ -31,6 +31,7 @@ extern crate self as tilewise;
 
 pub use wgpu;
 
+mod cache;
 mod compose;
 #[allow(dead_code)] // until the machine reads all of it
 pub mod emulator;
@@ -60,7 +61,7 @@ pub use family::contraction::{Body as ContractionBody, Variant as ContractionVar
 pub use gpu::device::{Adapter, GpuBuilder, HostDevice};
 pub use gpu::memory::MemoryStats;
 pub use gpu::timing::{KernelTime, Span, Timings};
-pub use gpu::{Bindings, Gpu, Workspace};
+pub use gpu::{Bindings, Compiled, Gpu, Workspace};
 pub use layout::{DType, Element, Layout};
 pub use op::Op;
 pub use op::activation::Activation;

@@ -109,11 +109,32 @@ pub struct Dispatch {
 /// It is read and not written: kernels run without the checks that a driver would make of every address, on the strength of
 /// what the planner found the addresses to be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan(PlanData);
+pub struct Plan {
+    data: PlanData,
+    /// Whether it is no longer what the planner made.
+    altered: bool,
+}
 
 impl Plan {
     pub(crate) fn new(data: PlanData) -> Self {
-        Plan(data)
+        Plan { data, altered: false }
+    }
+
+    /// Another plan, for the emulator alone, which checks every address itself: to see what comes of mistakes.
+    #[doc(hidden)]
+    pub fn altered(&self, alter: impl FnOnce(&mut PlanData)) -> Plan {
+        let mut data = self.data.clone();
+        alter(&mut data);
+        Plan { data, altered: true }
+    }
+
+    /// Refuses a plan that the planner did not make.
+    pub(crate) fn expect_unaltered(&self) -> Result<()> {
+        if !self.altered {
+            return Ok(());
+        }
+        let why = "its kernels run without checks, on the strength of what the planner found";
+        Err(Error::Unsupported { what: format!("an altered plan of {} on a device of wgpu", self.op), why })
     }
 }
 
@@ -121,7 +142,7 @@ impl Deref for Plan {
     type Target = PlanData;
 
     fn deref(&self) -> &PlanData {
-        &self.0
+        &self.data
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Compiled, Gpu};
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::plan::Plan;
@@ -79,6 +79,7 @@ pub struct Program {
     outputs: Vec<Value>,
     /// For each node that is a result and not an output, its memory.
     memory: Vec<Option<AnyTensor>>,
+    compiled: Compiled,
     scratch_bytes: u64,
     /// Two recordings must not mix: they use the same memory between ops.
     recording: Mutex<()>,
@@ -186,6 +187,14 @@ impl ProgramBuilder {
     /// # Errors
     /// [`Error::Program`] without a result, [`Error::OutOfMemory`], [`Error::Limit`], [`Error::DeviceLost`].
     pub fn compile(self) -> Result<Program> {
+        self.compile_with(|_, _| ())
+    }
+
+    /// [`compile`](ProgramBuilder::compile) with `progress` told after each dispatch how many are ready, and of how many.
+    ///
+    /// # Errors
+    /// As [`compile`](ProgramBuilder::compile).
+    pub fn compile_with(self, progress: impl FnMut(usize, usize)) -> Result<Program> {
         let ProgramBuilder { gpu, nodes, steps, inputs, outputs, .. } = self;
         if outputs.is_empty() {
             return Err(broken("it has no result".into()));
@@ -229,9 +238,8 @@ impl ProgramBuilder {
                 piece.map(|p| AnyTensor::new(pieces[p].storage().clone(), 0, &node.layout.shape, node.layout.dtype))
             })
             .collect();
-        for step in &steps {
-            gpu.warm(&step.plan)?;
-        }
+        let plans: Vec<&Plan> = steps.iter().map(|step| &step.plan).collect();
+        let compiled = gpu.warm_up(&plans, progress)?;
         Ok(Program {
             gpu,
             nodes,
@@ -239,6 +247,7 @@ impl ProgramBuilder {
             inputs,
             outputs,
             memory,
+            compiled,
             scratch_bytes: sizes.iter().sum(),
             recording: Mutex::new(()),
         })
@@ -331,6 +340,11 @@ impl Program {
     /// The plans, in order.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
         self.steps.iter().map(|step| &step.plan)
+    }
+
+    /// The kernels that it had compiled, and how long that took.
+    pub fn compiled(&self) -> Compiled {
+        self.compiled
     }
 
     /// Bytes of device memory that hold what lies between ops.

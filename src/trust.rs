@@ -6,9 +6,9 @@
 //! which are plain enough to be right wherever WGSL is, need no check; one of them is a candidate for every problem.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::cache::{CacheFile, fingerprint};
 use crate::compose::Composition;
 use crate::family;
 use crate::plan::Plan;
@@ -101,19 +101,14 @@ impl Learnt {
     }
 }
 
-/// FNV-1a (Fowler, Noll and Vo, 1991) of 64 bits: the same in every run of every program.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 fn kernel_fingerprint(kernel: &Composition) -> Option<u64> {
-    Some(fingerprint(&kernel.compose().ok()?.text))
+    Some(fingerprint(kernel.compose().ok()?.text.as_bytes()))
 }
 
 /// All that candidates depend on, beside the device.
 fn problem_fingerprint(problem: &Problem, operands: &Operands<'_>) -> u64 {
     let layouts = operands.inputs.iter().chain(operands.outputs).map(|layout| (layout.align, layout.arena));
-    fingerprint(&format!("{} {problem:?} {:?}", operands.op, layouts.collect::<Vec<_>>()))
+    fingerprint(format!("{} {problem:?} {:?}", operands.op, layouts.collect::<Vec<_>>()).as_bytes())
 }
 
 /// The fast kernels of a plan.
@@ -137,19 +132,12 @@ pub(crate) fn objection(kernels: &[&Composition], profile: &DeviceProfile) -> Op
     unknown.then_some("has not passed a check on this device: Gpu::check makes one")
 }
 
-/// A file of what was learnt.
-#[derive(Debug)]
-struct Cache {
-    path: PathBuf,
-    header: String,
-}
-
 /// What is being learnt about a device, shared by its clones.
 #[derive(Debug, Default)]
 pub(crate) struct Trust {
     known: Mutex<HashMap<Arc<Composition>, Verdict>>,
     learnt: Mutex<Learnt>,
-    cache: Option<Cache>,
+    file: Option<CacheFile>,
     /// Whether kernels are checked when they are first planned for.
     pub by_itself: bool,
 }
@@ -159,19 +147,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Trust {
-    /// With what earlier runs learnt, if a folder keeps them for this adapter, driver and version of the crate.
-    pub fn new(profile: &DeviceProfile, folder: Option<&Path>, by_itself: bool) -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        let header = format!("tilewise {version}\t{}\t{}\t{}", profile.name, profile.backend, profile.driver);
-        let cache = folder.map(|folder| {
-            let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-            let name: String = format!("{version} {} {}", profile.name, profile.driver).chars().map(plain).collect();
-            Cache { path: folder.join(format!("{name}.learnt")), header: header.replace('\n', " ") }
-        });
+    /// With what earlier runs learnt, if a file keeps it.
+    pub fn new(file: Option<CacheFile>, by_itself: bool) -> Self {
         // A file that cannot be read, of another device or damaged, is no file: it is written anew.
-        let read = |cache: &Cache| Learnt::parse(&std::fs::read_to_string(&cache.path).ok()?, &cache.header);
-        let learnt = cache.as_ref().and_then(read).unwrap_or_default();
-        Trust { known: Mutex::default(), learnt: Mutex::new(learnt), cache, by_itself }
+        let read = |file: &CacheFile| Learnt::parse(&String::from_utf8(file.read()?).ok()?, file.header());
+        let learnt = file.as_ref().and_then(read).unwrap_or_default();
+        Trust { known: Mutex::default(), learnt: Mutex::new(learnt), file, by_itself }
     }
 
     pub fn learnt(&self) -> Learnt {
@@ -205,41 +186,10 @@ impl Trust {
     }
 
     fn keep(&self, learnt: &Learnt) {
-        if let Some(cache) = &self.cache
-            && let Err(error) = cache.write(learnt)
-        {
-            log::warn!("cannot keep what was learnt in {}: {error}", cache.path.display());
+        if let Some(file) = &self.file {
+            file.write(learnt.print(file.header()).as_bytes());
         }
     }
-}
-
-impl Cache {
-    /// Replaces the file as a whole, so that no reader sees half of it.
-    fn write(&self, learnt: &Learnt) -> std::io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let unique = format!("{}.{:?}", std::process::id(), std::thread::current().id());
-        let draft = self.path.with_extension(unique.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-        std::fs::write(&draft, learnt.print(&self.header))?;
-        std::fs::rename(&draft, &self.path)
-    }
-}
-
-/// Where this system keeps what can be made again, in a folder of the crate's own; `TILEWISE_CACHE_DIR` says otherwise.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
-    let folder = |variable: &str| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-    if let Some(own) = folder("TILEWISE_CACHE_DIR") {
-        return Some(own);
-    }
-    let system = if cfg!(target_os = "windows") {
-        folder("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        folder("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
-    };
-    system.map(|system| system.join("tilewise"))
 }
 
 #[cfg(test)]

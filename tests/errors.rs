@@ -4,6 +4,7 @@ mod common;
 
 use common::device;
 use tilewise::reference::HostTensor;
+use tilewise::verify::devices;
 use tilewise::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AnyTensor, AvgPool2d, Binary, Conv2d, ConvTranspose2d, DType, DeviceProfile,
     Error, Gpu, HostDevice, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, Padding, Permute, Program, Reduce,
@@ -209,7 +210,7 @@ fn device_lost_and_a_new_one_works() {
     says(gpu.write(&a, &[2.0]).unwrap_err(), lost, &text);
     says(gpu.matmul(&a, &a).unwrap_err(), lost, &text);
     says(gpu.run(&plan, &[&a, &a], &mut [&mut b]).unwrap_err(), lost, &text);
-    says(gpu.warm(&plan).unwrap_err(), lost, &text);
+    says(gpu.warm_up(&[&plan], |_, _| ()).unwrap_err(), lost, &text);
     says(gpu.download(&b).unwrap_err(), lost, &text);
     says(gpu.submit().unwrap_err(), lost, &text);
     says(gpu.wait().unwrap_err(), lost, &text);
@@ -278,11 +279,10 @@ fn unplanned_shape_alignment_and_aliasing() {
         unplanned,
         "matmul: input 0 does not fit the plan: it shares its buffer with output 0: plan with Layout::in_arena",
     );
-    let mut strict = plan.clone();
-    strict.inputs[1].align = 16;
+    let in_vectors = Binary::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
     let odd = arena.slice(1..5).unwrap().reshape(&[2, 2]).unwrap();
-    let error = gpu.run(&strict, &[&a, &odd], &mut [&mut c]).unwrap_err();
-    says(error, unplanned, "matmul: input 1 does not fit the plan: it is aligned to 4 bytes, planned for 16");
+    let error = gpu.run(&in_vectors, &[&a, &odd], &mut [&mut c]).unwrap_err();
+    says(error, unplanned, "binary: input 1 does not fit the plan: it is aligned to 4 bytes, planned for 16");
 }
 
 #[test]
@@ -372,21 +372,47 @@ fn program_values_and_operands() {
     says(Program::builder(gpu).compile().unwrap_err(), broken, "program: it has no result");
 }
 
-/// Only a plan that was tampered with reaches wgpu with something that it refuses.
+/// Only the plan of a profile that promises more than the device has reaches wgpu with something that it refuses.
 #[test]
 fn wgpu_refuses_what_the_crate_did_not() {
     let Some(gpu) = device() else { return };
-    let a = ones(gpu, &[2, 2]);
-    let mut plan = Matmul::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
     let most = gpu.device().unwrap().limits().max_compute_workgroups_per_dimension;
-    plan.dispatches[0].grid = [most + 1, 1, 1];
-    gpu.run(&plan, &[&a, &a], &mut [&mut gpu.empty::<f32>(&[2, 2]).unwrap()]).unwrap();
+    let beyond = common::with_profile(gpu, |profile| {
+        profile.limits.max_compute_workgroups_per_dimension = u32::MAX;
+        profile.contractions = vec![common::SMALLEST];
+    });
+    let side = 8 * (most.isqrt() as usize + 1);
+    let (a, b) = (ones(gpu, &[side, 1]), ones(gpu, &[1, side]));
+    let plan = Matmul::default().plan(beyond.profile(), &[a.layout(), b.layout()]).unwrap();
+    let [workgroups, 1, 1] = plan.dispatches[0].grid else { panic!("{plan}") };
+    gpu.run(&plan, &[&a, &b], &mut [&mut gpu.empty::<f32>(&[side, side]).unwrap()]).unwrap();
     let error = gpu.wait().unwrap_err();
     assert!(matches!(&error, Error::Wgpu { during, .. } if during == "submit"), "{error:?}");
     let text = error.to_string();
-    assert!(text.starts_with("submit: ") && text.contains(&(most + 1).to_string()), "{text}");
+    assert!(text.starts_with("submit: ") && text.contains(&workgroups.to_string()), "{text}");
     // The device goes on.
+    let a = ones(gpu, &[2, 2]);
     assert_eq!(gpu.download(&gpu.matmul(&a, &a).unwrap()).unwrap(), [2.0; 4]);
+}
+
+/// Kernels run without a driver's checks: a device takes no parameters but the planner's, and the emulator finds what is wrong.
+#[test]
+fn an_altered_plan_runs_on_the_emulator_alone() {
+    for gpu in devices() {
+        let a = ones(gpu, &[2, 2]);
+        let plan = Matmul::default().plan(gpu.profile(), &[a.layout(), a.layout()]).unwrap();
+        let altered = plan.altered(|plan| plan.dispatches[0].params.clear());
+        let error = gpu.run(&altered, &[&a, &a], &mut [&mut gpu.empty::<f32>(&[2, 2]).unwrap()]).unwrap_err();
+        match gpu.is_emulated() {
+            true => assert!(matches!(error, Error::Shader { .. }), "{error}"),
+            false => says(
+                error,
+                |e| matches!(e, Error::Unsupported { .. }),
+                "an altered plan of matmul on a device of wgpu is not supported: its kernels run without checks, on the \
+                 strength of what the planner found",
+            ),
+        }
+    }
 }
 
 /// A kernel that does not pass would be a bug of the crate, and nothing of it is unsupported on wgpu: these two can only be

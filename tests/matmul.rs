@@ -197,7 +197,7 @@ fn the_choice_follows_shape_and_device() {
         change(&mut profile);
         let b = if transpose_b { [n, k] } else { [k, n] };
         let op = Matmul { transpose_b, ..Default::default() };
-        op.plan(&profile, &[f32s(&[m, k]), f32s(&b)]).unwrap().variant
+        op.plan(&profile, &[f32s(&[m, k]), f32s(&b)]).unwrap().variant.clone()
     };
     let on = |sizes, sms: u32| choice(sizes, false, &|profile| profile.sm_count = Some(sms));
     let unknown = |sizes| choice(sizes, false, &|_| {});
@@ -229,7 +229,7 @@ fn a_smaller_device_gets_a_smaller_variant() {
         let mut profile = DeviceProfile::baseline();
         change(&mut profile);
         let plans = Matmul::default().plans(&profile, &[layout.clone(), layout.clone()]).unwrap();
-        plans.into_iter().map(|plan| plan.variant).collect()
+        plans.into_iter().map(|plan| plan.variant.clone()).collect()
     };
     let memory = variants(&|profile| profile.limits.max_compute_workgroup_storage_size = 8 << 10);
     assert_eq!(memory, ["contraction/tiled 16x16x16", "contraction/tiled 32x32x16", "contraction/direct 8x8"]);

@@ -2,9 +2,12 @@
 
 mod common;
 
-use common::device;
+use common::{device, with_profile};
 use tilewise::verify::devices;
-use tilewise::{Bindings, DType, DeviceProfile, Error, Gpu, HostDevice, Matmul, Op, Program, Workspace, wgpu};
+use tilewise::{
+    Bindings, Compiled, ContractionVariant, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program,
+    Workspace, wgpu,
+};
 
 #[test]
 fn recorded_work_survives_writes_and_pool_reuse() {
@@ -156,6 +159,22 @@ fn a_program_runs_many_times_and_reuses_what_lies_between() {
     }
     let wrong = gpu.tensor(&[4], &[0.0f32; 4]).unwrap();
     assert_eq!(program.run(&[&wrong]).unwrap_err().to_string(), "program: input 0 is f32[4], declared f32[2, 2]");
+}
+
+#[test]
+fn warming_up_compiles_each_kernel_once_and_tells_of_it() {
+    for opened in devices() {
+        // Planned in a way that no other test is, so that no other has compiled the kernels.
+        let tile = ContractionVariant { per_lane: (3, 1), ..common::DIRECT };
+        let gpu = &with_profile(opened, |profile| profile.contractions = vec![tile]);
+        let layouts = [Layout::new(&[4, 4], DType::F32), Layout::new(&[4, 4], DType::F32)];
+        let plan = Matmul::default().plan(gpu.profile(), &layouts).unwrap();
+        let mut told = Vec::new();
+        let compiled = gpu.warm_up(&[&plan, &plan], |ready, of| told.push((ready, of))).unwrap();
+        assert_eq!((compiled.kernels, &told[..]), (1, &[(1, 2), (2, 2)][..]));
+        assert!(compiled.time.as_nanos() > 0);
+        assert_eq!(gpu.warm_up(&[&plan], |_, _| ()).unwrap(), Compiled::default());
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn long_rows() {
     check(1, &[1, 70_000], &row);
     let variants = |len| {
         let plans = Softmax { dim: 1 }.plans(&DeviceProfile::baseline(), &[Layout::new(&[2, len], DType::F32)]);
-        plans.unwrap().into_iter().map(|plan| plan.variant).collect::<Vec<_>>()
+        plans.unwrap().into_iter().map(|plan| plan.variant.clone()).collect::<Vec<_>>()
     };
     assert_eq!(variants(20_001), ["softmax/workgroup 256", "softmax/serial 64"]);
     // What the loops of a single invocation would not end with.

@@ -10,7 +10,7 @@ use tilewise::reference::{HostTensor, Random};
 use tilewise::verify;
 use tilewise::{
     ContractionBody, ContractionVariant, DType, DeviceProfile, Error, Gpu, HostDevice, Layout, Matmul, Op, Program,
-    Softmax, Tensor,
+    Softmax, Tensor, wgpu,
 };
 
 /// A device of its own on the first adapter with subgroups of one size, and that size.
@@ -70,8 +70,10 @@ impl Folder {
         Folder(path)
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        std::fs::read_dir(&self.0).map(|files| files.map(|file| file.unwrap().path()).collect()).unwrap_or_default()
+    /// Its files of a kind.
+    fn files(&self, kind: &str) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(&self.0).into_iter().flatten().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == kind)).collect()
     }
 }
 
@@ -125,7 +127,8 @@ fn verdicts_outlive_the_device_and_damaged_files_do_not_matter() {
         (with_profile(&gpu, |profile| profile.contractions = vec![broadcast(lanes)]), mistaken(&gpu, lanes));
     let (a, b, expected) = operands(&gpu);
     assert!(right(&good, &a, &b, &expected) && right(&wrong, &a, &b, &expected));
-    let [file] = &folder.files()[..] else { panic!("{:?}", folder.files()) };
+    let files = folder.files("learnt");
+    let [file] = &files[..] else { panic!("{files:?}") };
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains(" passed\n") && text.contains(" failed\n"), "{text}");
     let verdicts = |gpu: &Gpu| gpu.check(&[]).unwrap().learnt.verdicts();
@@ -139,7 +142,32 @@ fn verdicts_outlive_the_device_and_damaged_files_do_not_matter() {
         assert!(right(&mistaken(&again, lanes), &a, &b, &expected));
         assert!(std::fs::read_to_string(file).unwrap().ends_with(" failed\n"));
     }
-    assert_eq!(folder.files().len(), 1);
+    assert_eq!(folder.files("learnt").len(), 1);
+}
+
+#[test]
+fn compiled_pipelines_are_kept_and_damaged_files_do_not_matter() {
+    let folder = Folder::new("pipelines");
+    let Some((gpu, _)) = open(Some(folder.0.clone())) else { return };
+    if !gpu.profile().features.contains(wgpu::Features::PIPELINE_CACHE) {
+        return eprintln!("the device has no pipeline cache");
+    }
+    let op = Matmul::default();
+    let plan = op.plan(gpu.profile(), &layouts()).unwrap();
+    gpu.warm_up(&[&plan], |_, _| ()).unwrap();
+    let files = folder.files("pipelines");
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let whole = std::fs::read(file).unwrap();
+    let (a, b, expected) = operands(&gpu);
+    assert!(right(&gpu, &a, &b, &expected));
+    for contents in [&whole[..], &whole[..whole.len() - 1], b"", b"another"] {
+        std::fs::write(file, contents).unwrap();
+        let again = open(Some(folder.0.clone())).unwrap().0;
+        let (a, b, expected) = operands(&again);
+        assert!(right(&again, &a, &b, &expected));
+        drop((a, b, again));
+        assert_eq!(std::fs::read(file).unwrap(), whole, "written when the device goes");
+    }
 }
 
 #[test]
@@ -180,7 +208,7 @@ fn tuning_finds_a_fast_variant_and_keeps_it() {
     let slow = with_profile(&gpu, |profile| profile.contractions = vec![common::SMALLEST]);
     let op = Matmul::default();
     let layouts = [Layout::new(&[160, 192], DType::F32), Layout::new(&[192, 160], DType::F32)];
-    let variant = |profile: &DeviceProfile| op.plan(profile, &layouts).unwrap().variant;
+    let variant = |profile: &DeviceProfile| op.plan(profile, &layouts).unwrap().variant.clone();
     let before = variant(slow.profile());
     let tuned = slow.tune(&[(&op, &layouts)], Duration::from_millis(300)).unwrap();
     assert_eq!(tuned.learnt.choices(), 1);

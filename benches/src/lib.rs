@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
             DType::U32 => AnyTensor::from(gpu.empty::<u32>(&plan.outputs[0].shape)?),
             _ => AnyTensor::from(gpu.empty::<f32>(&plan.outputs[0].shape)?),
         };
-        gpu.warm(&plan)?;
+        gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Run { gpu, plan, inputs, output })
     }
 

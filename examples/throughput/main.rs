@@ -121,7 +121,7 @@ impl<'a> Prepared<'a> {
         let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
         let plan = case.twin.plan(gpu.profile(), &layouts)?;
         let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
-        gpu.warm(&plan)?;
+        gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Prepared { gpu, plan, inputs, output })
     }
 

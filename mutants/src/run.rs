@@ -103,14 +103,14 @@ fn parallel<T: Send>(threads: usize, count: usize, work: impl Fn(usize) -> T + S
 
 /// The plan with another text in place of a file.
 fn with_file(plan: &Plan, path: &str, text: &'static str) -> Plan {
-    let mut plan = plan.clone();
-    for dispatch in &mut plan.dispatches {
-        let kernel = Arc::make_mut(&mut dispatch.kernel);
-        let fragments = kernel.fragments.iter_mut().map(|(_, file)| file);
-        let files = std::iter::once(&mut kernel.body).chain(fragments).chain(&mut kernel.common);
-        files.filter(|file| file.path == path).for_each(|file| file.text = text);
-    }
-    plan
+    plan.altered(|plan| {
+        for dispatch in &mut plan.dispatches {
+            let kernel = Arc::make_mut(&mut dispatch.kernel);
+            let fragments = kernel.fragments.iter_mut().map(|(_, file)| file);
+            let files = std::iter::once(&mut kernel.body).chain(fragments).chain(&mut kernel.common);
+            files.filter(|file| file.path == path).for_each(|file| file.text = text);
+        }
+    })
 }
 
 /// The files of a plan's kernels.

@@ -20,8 +20,6 @@
 // Memory:     none.
 // Edges:      planes are padded, so that a patch is read as a whole; patches are clamped, and what lies outside is not stored. A line
 //             of `pitch` vectors holds all that its outputs need: the last lane of a line needs nothing of the next.
-// Bounds:     a patch is one of the planes', which hold all lines and runs of it, and the vector behind unless it ends the line;
-//             panels hold `steps` times WEIGHT_VECTORS vectors for each tile of channels. The epilogue gets what lies inside.
 struct Params {
     workgroups: u32,
     m: u32, // output channels of a group

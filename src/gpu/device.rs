@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::cache::{self, CacheFile};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::gpu::memory::Memory;
+use crate::gpu::pipelines::PipelineCache;
 use crate::profile::DeviceProfile;
-use crate::trust::{self, Trust};
+use crate::trust::Trust;
 
 /// An adapter that wgpu found.
 #[derive(Clone, Debug)]
@@ -96,7 +99,7 @@ impl Default for GpuBuilder {
             memory_limit: None,
             poison: cfg!(debug_assertions),
             self_check: true,
-            cache: trust::cache_folder(),
+            cache: cache::folder(),
         }
     }
 }
@@ -253,9 +256,12 @@ impl GpuBuilder {
             .await
             .map_err(|error| failed(error.to_string()))?;
         let profile = DeviceProfile::of(&adapter.info, &device);
-        let trust = Trust::new(&profile, self.cache.as_deref(), self.self_check);
+        let file = |kind| self.cache.as_deref().map(|folder| CacheFile::new(folder, &profile, kind));
+        let trust = Trust::new(file("learnt"), self.self_check);
+        let pipelines = PipelineCache::open(&device, file("pipelines"));
         let profile = DeviceProfile { learnt: trust.learnt(), ..profile };
-        Ok(Gpu::own(device, queue, profile, self.memory_limit, self.poison, trust))
+        let memory = Memory::new(device, queue, self.memory_limit, self.poison);
+        Ok(Gpu::own(memory, pipelines, profile, trust))
     }
 }
 

@@ -226,7 +226,7 @@ impl EmulatorExecutor {
     pub fn record(&self, plan: &Plan, operands: &Operands<'_>) -> Result<Vec<Finding>> {
         placement::check(plan, operands, self.id)?;
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
-        self.warm(plan)?;
+        plan.dispatches.iter().try_for_each(|dispatch| self.warm(dispatch).map(drop))?;
         let mut recorder = lock(&self.recorder);
         let mut found = Vec::new();
         let mut outcome = Ok(());
@@ -257,10 +257,12 @@ impl EmulatorExecutor {
         outcome.map(|()| found)
     }
 
-    /// Lowers the kernels of a plan ahead of its first run.
-    pub fn warm(&self, plan: &Plan) -> Result<()> {
+    /// Lowers a kernel ahead of its first run; whether it had not been.
+    pub fn warm(&self, dispatch: &Dispatch) -> Result<bool> {
         self.health.check()?;
-        plan.dispatches.iter().try_for_each(|dispatch| self.lowered(dispatch).map(drop))
+        let before = self.cached();
+        self.lowered(dispatch)?;
+        Ok(self.cached() > before)
     }
 
     /// What was found since the last call.

@@ -8,7 +8,7 @@ use crate::compose::ParamSpace;
 use crate::error::Result;
 use crate::gpu::bind::Window;
 use crate::gpu::memory::{Memory, POISON_BYTES, Storage};
-use crate::gpu::pipelines::{self, Kernel, Kernels};
+use crate::gpu::pipelines::{self, Kernel, Kernels, PipelineCache};
 use crate::gpu::placement::{self, Operands, Placed};
 use crate::gpu::timing::{Label, Queries, Timings};
 use crate::plan::{Dispatch, Plan};
@@ -83,7 +83,7 @@ const SUBMIT_EVERY: usize = 256;
 pub(crate) struct WgpuExecutor {
     pub memory: Arc<Memory>,
     kernels: Kernels<Kernel>,
-    pipeline_cache: Option<wgpu::PipelineCache>,
+    pipelines: PipelineCache,
     uniforms: Mutex<HashMap<Vec<u32>, wgpu::Buffer>>,
     recorder: Mutex<Recorder>,
     /// On a device of our own the recorder submits by itself at the work budget; on a host's it waits to be told.
@@ -95,11 +95,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl WgpuExecutor {
-    pub fn new(memory: Arc<Memory>, pipeline_cache: Option<wgpu::PipelineCache>, owned: bool) -> Self {
+    pub fn new(memory: Arc<Memory>, pipelines: PipelineCache, owned: bool) -> Self {
         WgpuExecutor {
             memory,
             kernels: Kernels::default(),
-            pipeline_cache,
+            pipelines,
             uniforms: Mutex::default(),
             recorder: Mutex::default(),
             owned,
@@ -160,11 +160,12 @@ impl WgpuExecutor {
     /// Binds the dispatches of a plan to memory: builds pipelines where need be, records nothing.
     pub fn bind(&self, plan: &Plan, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Vec<Step>> {
         self.memory.health.check()?;
+        plan.expect_unaltered()?;
         plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch)).collect()
     }
 
     fn kernel(&self, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
-        self.kernels.get(dispatch, |id| pipelines::build(&self.memory, self.pipeline_cache.as_ref(), dispatch, id))
+        self.kernels.get(dispatch, |id| pipelines::build(&self.memory, &self.pipelines, dispatch, id))
     }
 
     fn step(
@@ -464,12 +465,19 @@ impl WgpuExecutor {
         (self.kernels.len(), self.memory.binds.len())
     }
 
-    /// Builds the pipelines of a plan ahead of its first run.
-    pub fn warm(&self, plan: &Plan) -> Result<()> {
+    /// Builds the pipeline of a dispatch ahead of its first run; whether it was not there.
+    pub fn warm(&self, dispatch: &Dispatch) -> Result<bool> {
         self.memory.health.check()?;
-        for dispatch in &plan.dispatches {
-            self.kernel(dispatch)?;
-        }
-        Ok(())
+        let mut built = false;
+        self.kernels.get(dispatch, |id| {
+            built = true;
+            pipelines::build(&self.memory, &self.pipelines, dispatch, id)
+        })?;
+        Ok(built)
+    }
+
+    /// Keeps compiled pipelines for later runs.
+    pub fn keep_pipelines(&self) {
+        self.pipelines.keep();
     }
 }

@@ -72,9 +72,9 @@ pub(crate) fn too_large(needed: u64, available: u64) -> Error {
 }
 
 impl Memory {
-    pub fn new(id: u64, device: wgpu::Device, queue: wgpu::Queue, cap: Option<u64>, poison: bool) -> Arc<Self> {
+    pub fn new(device: wgpu::Device, queue: wgpu::Queue, cap: Option<u64>, poison: bool) -> Arc<Self> {
         Arc::new(Memory {
-            id,
+            id: crate::gpu::next_device(),
             device,
             queue,
             health: Health::default(),

@@ -1,9 +1,10 @@
 //! Pipelines, cached by composition. What wgpu does not check of a kernel is checked here.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::cache::CacheFile;
 use crate::compose::{Composition, ParamSpace, Source};
 use crate::error::{Error, Result};
 use crate::family;
@@ -67,13 +68,49 @@ impl<K> Kernels<K> {
     }
 }
 
+/// What drivers compiled, for drivers that do not keep it themselves.
+pub(crate) struct PipelineCache {
+    inner: Option<wgpu::PipelineCache>,
+    file: Option<CacheFile>,
+    /// Whether there is something in it that the file lacks.
+    grown: AtomicBool,
+}
+
+/// A cache that has grown beyond this many bytes is not kept: nothing is ever taken out of one.
+const LARGEST: usize = 64 << 20;
+
+impl PipelineCache {
+    /// A host's, which keeps it.
+    pub fn host(inner: Option<wgpu::PipelineCache>) -> Self {
+        PipelineCache { inner, file: None, grown: AtomicBool::new(false) }
+    }
+
+    /// One with what a file holds, where the device has such caches.
+    pub fn open(device: &wgpu::Device, file: Option<CacheFile>) -> Self {
+        let usable = file.filter(|_| device.features().contains(wgpu::Features::PIPELINE_CACHE));
+        let inner = usable.as_ref().map(|file| unsafe_calls::pipeline_cache(device, file.read_sealed().as_deref()));
+        PipelineCache { inner, file: usable, grown: AtomicBool::new(false) }
+    }
+
+    /// Writes the file, if there is something new to write.
+    pub fn keep(&self) {
+        let (Some(inner), Some(file)) = (&self.inner, &self.file) else { return };
+        if self.grown.swap(false, Ordering::Relaxed)
+            && let Some(data) = inner.get_data().filter(|data| data.len() <= LARGEST)
+        {
+            file.write_sealed(&data);
+        }
+    }
+}
+
+impl Drop for PipelineCache {
+    fn drop(&mut self) {
+        self.keep();
+    }
+}
+
 /// The pipeline of a dispatch. `id` tells it apart from all others of the device.
-pub(crate) fn build(
-    memory: &Memory,
-    cache: Option<&wgpu::PipelineCache>,
-    dispatch: &Dispatch,
-    id: u64,
-) -> Result<Kernel> {
+pub(crate) fn build(memory: &Memory, cache: &PipelineCache, dispatch: &Dispatch, id: u64) -> Result<Kernel> {
     let composition = &dispatch.kernel;
     let name = composition.body.path;
     let (source, _) = checked(composition, &memory.device.limits())?;
@@ -126,8 +163,9 @@ pub(crate) fn build(
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache,
+            cache: cache.inner.as_ref(),
         });
+        cache.grown.store(true, Ordering::Relaxed);
         Kernel { id, pipeline, layout, params: composition.params }
     })
 }
