@@ -272,13 +272,10 @@ fn reading_what_nothing_wrote_is_a_finding_with_its_place() {
 
 /// A plan whose first input is read far outside of its buffer.
 fn astray(plan: &Plan) -> Plan {
-    let mut plan = plan.clone();
-    for param in plan.dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.params) {
-        if *param == Param::Offset(0) {
-            *param = Param::U32(1 << 20);
-        }
-    }
-    plan
+    plan.altered(|plan| {
+        let params = plan.dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.params);
+        params.filter(|param| **param == Param::Offset(0)).for_each(|param| *param = Param::U32(1 << 20));
+    })
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn small_windows_slide_in_vectors_where_rows_are_whole_ones() {
     }
     let plan = |op: &dyn Op, shape: &[usize]| {
         let plan = op.plan(&DeviceProfile::baseline(), &[Layout::new(shape, DType::F32)]).unwrap();
-        (plan.variant, plan.inputs[0].align, plan.outputs[0].align)
+        (plan.variant.clone(), plan.inputs[0].align, plan.outputs[0].align)
     };
     let (even, odd) = (MaxPool2d::default(), MaxPool2d { kernel: [1, 2], stride: Some([1, 1]), ..Default::default() });
     assert_eq!(plan(&same, &[1, 2, 8, 8]), ("window/slide 2x4".into(), 16, 16));
