@@ -13,6 +13,7 @@ pub(crate) mod matmul;
 pub(crate) mod pad;
 pub(crate) mod permute;
 pub(crate) mod pool;
+pub(crate) mod precision;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod unary;
@@ -64,11 +65,20 @@ pub trait Op: Debug + Send + Sync {
 fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], every: bool) -> Result<Vec<Plan>> {
     let mut outputs = op.infer(inputs)?;
     let weakest = inputs.iter().map(|layout| layout.align).min();
-    outputs.iter_mut().for_each(|layout| layout.align = layout.align.min(weakest.unwrap_or(layout.align)));
+    for layout in &mut outputs {
+        // At least as its elements have to be: those of an input may be smaller.
+        let weakest = weakest.map_or(layout.align, |align| align.max(layout.dtype.size() as u32));
+        layout.align = layout.align.min(weakest);
+    }
     for (what, layouts) in [("input", inputs), ("output", &outputs)] {
         for (number, layout) in layouts.iter().enumerate() {
             expect_addressable(op.name(), format_args!("{what} {number}"), &layout.shape)?;
         }
+    }
+    let mut layouts = inputs.iter().chain(&outputs);
+    if layouts.any(|layout| layout.dtype == DType::F16) && !profile.features.contains(wgpu::Features::SHADER_F16) {
+        let why = "the device lacks SHADER_F16";
+        return Err(Error::Unsupported { what: format!("{} with f16 operands", op.name()), why });
     }
     let operands = Operands { op: op.name(), inputs, outputs: &outputs };
     if outputs.iter().all(Layout::is_empty) {

@@ -299,6 +299,11 @@ impl Assembly {
 
     /// A line of the const block, for a hook or, with `""`, for all.
     pub fn constant(&mut self, hook: &'static str, name: &'static str, value: Value) -> &mut Self {
+        if let Value::Type("f16" | "vec4<f16>") = value
+            && !self.composition.enables.contains(&"f16")
+        {
+            self.composition.enables.push("f16");
+        }
         self.composition.constants.push((hook, name, value));
         self
     }

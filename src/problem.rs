@@ -149,6 +149,8 @@ impl Request<'_> {
 
 /// The layouts that operands have to have for a variant: what was promised where it counts, else the alignment of an element.
 fn needed(layouts: &[Layout], slot: fn(usize) -> Slot, aligned: &[Slot]) -> Vec<Layout> {
-    let needs = |i: usize, layout: &Layout| if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(4) };
+    let needs = |i: usize, layout: &Layout| {
+        if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(layout.dtype.size() as u32) }
+    };
     layouts.iter().enumerate().map(|(i, layout)| Layout { align: needs(i, layout), ..layout.clone() }).collect()
 }

@@ -24,6 +24,7 @@ pub use activation::activate;
 use crate::error::{Error, Result};
 use crate::layout::{DType, Element, Layout, count};
 use crate::op::Op;
+use crate::op::precision::Precision;
 
 /// Unit roundoff of f32: 2^-24.
 pub const U: f64 = 1.0 / (1u64 << 24) as f64;
@@ -33,6 +34,18 @@ pub const ULP: f64 = 2.0 * U;
 pub const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// From here on a number is rounded to an infinite f32: half a unit in the last place above the largest one.
 pub(crate) const OVERFLOW: f64 = f32::MAX as f64 * (1.0 + U);
+
+/// A unit in the last place of f16, relative. WGSL lets a device round to f16 either way.
+pub const ULP_F16: f64 = 1.0 / (1u64 << 10) as f64;
+/// The smallest normal f16. WGSL may flush what is smaller to zero.
+pub const TINY_F16: f64 = 1.0 / (1u64 << 14) as f64;
+/// The largest f16. What a device makes of larger numbers, infinity or this, is its own affair.
+pub const MAX_F16: f64 = 65504.0;
+
+/// The smallest normal number of a type.
+fn tiny(dtype: DType) -> f64 {
+    if dtype == DType::F16 { TINY_F16 } else { TINY }
+}
 
 /// The constant of a sum of `k` rounded products in any order: k u / (1 - k u).
 pub fn gamma(k: usize) -> f64 {
@@ -102,6 +115,24 @@ impl Value {
         if beyond { Value::exact(f64::INFINITY.copysign(self.value)) } else { self }
     }
 
+    /// The value as it is stored in elements of a type.
+    pub(crate) fn stored(self, dtype: DType) -> Self {
+        let Value { value, bound, .. } = self;
+        if dtype != DType::F16 || !value.is_finite() || self.is_undecided() {
+            return self;
+        }
+        let most = value.abs() + bound;
+        if most > MAX_F16 {
+            return Value::undecided(value);
+        }
+        let representable = half::f16::from_f64(value).to_f64() == value && (value == 0.0 || value.abs() >= TINY_F16);
+        if bound == 0.0 && representable {
+            return self;
+        }
+        let flushed = if value.abs() - bound < TINY_F16 { TINY_F16 } else { 0.0 };
+        self.step(value, 1.0, ULP_F16 * most + flushed)
+    }
+
     /// The value after a step that multiplies errors by at most `slope` and adds `own` of its own. What is undecided stays
     /// so, and what is infinite or NaN has no error.
     pub fn step(self, value: f64, slope: f64, own: f64) -> Self {
@@ -116,18 +147,45 @@ impl Value {
 }
 
 /// A sum of products as twins form it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
     terms: usize,
     value: f64,
     magnitude: f64,
-    /// The most that flushing subnormal factors to 0 takes away.
-    flushed: f64,
-    /// Whether flushing turns an infinity into NaN.
+    /// The most that flushing subnormal factors to 0 takes away, and rounding factors to f16.
+    lost: f64,
+    /// Whether flushing turns an infinity into NaN, or a factor leaves f16.
     undecided: bool,
+    /// Below which a factor may be flushed.
+    tiny: [f64; 2],
+    /// The factors that are rounded to f16.
+    rounded: [bool; 2],
+    precision: Precision,
+}
+
+impl Default for Products {
+    /// Of f32 factors.
+    fn default() -> Self {
+        Products::of(Precision::F32, [DType::F32; 2])
+    }
 }
 
 impl Products {
+    /// Of factors of these types.
+    pub fn of(precision: Precision, dtypes: [DType; 2]) -> Self {
+        let in_f16 = precision == Precision::F16Multiply;
+        Products {
+            terms: 0,
+            value: 0.0,
+            magnitude: 0.0,
+            lost: 0.0,
+            undecided: false,
+            tiny: dtypes.map(|dtype| tiny(if in_f16 { DType::F16 } else { dtype })),
+            rounded: dtypes.map(|dtype| in_f16 && dtype != DType::F16),
+            precision,
+        }
+    }
+
     /// Adds x * y.
     #[inline]
     pub fn add(&mut self, x: f64, y: f64) {
@@ -135,13 +193,26 @@ impl Products {
         self.terms += 1;
         self.value += product;
         self.magnitude += product.abs();
-        let subnormal = |factor: f64| factor.abs() < TINY && factor != 0.0;
-        if subnormal(x) || subnormal(y) {
+        let subnormal = |factor: f64, tiny: f64| factor.abs() < tiny && factor != 0.0;
+        if subnormal(x, self.tiny[0]) || subnormal(y, self.tiny[1]) {
             if product.is_infinite() {
                 self.undecided = true;
             } else if product.is_finite() {
-                self.flushed += product.abs();
+                self.lost += product.abs();
             }
+        }
+        if self.precision == Precision::F16Multiply {
+            self.round([x, y], product);
+        }
+    }
+
+    /// What is lost when factors are rounded to f16.
+    fn round(&mut self, factors: [f64; 2], product: f64) {
+        let relative = |rounded: bool| if rounded { 1.0 + ULP_F16 } else { 1.0 };
+        let beyond = |factor: f64, rounded: bool| rounded && factor.is_finite() && factor.abs() > MAX_F16;
+        self.undecided |= beyond(factors[0], self.rounded[0]) || beyond(factors[1], self.rounded[1]);
+        if product.is_finite() {
+            self.lost += product.abs() * (relative(self.rounded[0]) * relative(self.rounded[1]) - 1.0);
         }
     }
 
@@ -150,8 +221,10 @@ impl Products {
         if self.undecided && !self.value.is_nan() {
             return Value::undecided(self.value);
         }
-        let sum = Value::sum(self.terms, self.value, self.magnitude);
-        sum.step(sum.value, 1.0, self.flushed)
+        // Matrix units may truncate where others round: each addition is off by twice as much.
+        let roundings = if self.precision == Precision::F16Multiply { 2 * self.terms } else { self.terms };
+        let sum = Value::sum(roundings, self.value, self.magnitude);
+        sum.step(sum.value, 1.0, self.lost)
     }
 }
 
@@ -161,6 +234,8 @@ impl Products {
 pub enum HostData {
     /// f32
     F32(Vec<f32>),
+    /// f16
+    F16(Vec<half::f16>),
     /// i32
     I32(Vec<i32>),
     /// u32
@@ -177,7 +252,7 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of f32, i32 or u32.
+    /// A tensor of f32, f16, i32 or u32.
     ///
     /// # Errors
     /// [`Error::Length`] if the shape holds another number of elements, [`Error::DType`] for other types: no op takes them.
@@ -191,13 +266,14 @@ impl HostTensor {
     pub(crate) fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Result<Self> {
         let data = match dtype {
             DType::F32 => HostData::F32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::F16 => HostData::F16(bytemuck::pod_collect_to_vec(bytes)),
             DType::I32 => HostData::I32(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => HostData::U32(bytemuck::pod_collect_to_vec(bytes)),
             found => {
                 return Err(Error::DType {
                     op: "reference",
                     operand: "a tensor".into(),
-                    expected: "f32, i32 or u32".into(),
+                    expected: "f32, f16, i32 or u32".into(),
                     found,
                 });
             }
@@ -209,6 +285,7 @@ impl HostTensor {
     pub fn dtype(&self) -> DType {
         match self.data {
             HostData::F32(_) => DType::F32,
+            HostData::F16(_) => DType::F16,
             HostData::I32(_) => DType::I32,
             HostData::U32(_) => DType::U32,
         }
@@ -229,10 +306,11 @@ impl HostTensor {
         self.len() == 0
     }
 
-    /// An element as f64, which holds every f32, i32 and u32.
+    /// An element as f64, which holds every f32, f16, i32 and u32.
     pub fn at(&self, index: usize) -> f64 {
         match &self.data {
             HostData::F32(elements) => elements[index].into(),
+            HostData::F16(elements) => elements[index].into(),
             HostData::I32(elements) => elements[index].into(),
             HostData::U32(elements) => elements[index].into(),
         }
@@ -241,6 +319,7 @@ impl HostTensor {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.data {
             HostData::F32(elements) => bytemuck::cast_slice(elements),
+            HostData::F16(elements) => bytemuck::cast_slice(elements),
             HostData::I32(elements) => bytemuck::cast_slice(elements),
             HostData::U32(elements) => bytemuck::cast_slice(elements),
         }

@@ -26,7 +26,7 @@ use crate::layout::{DType, Layout};
 use crate::op::matmul::Matmul;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
-use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value};
+use crate::reference::{Expected, HostTensor, MAX_F16, Random, Select, Twin, Value};
 use crate::tensor::{AnyTensor, Operand, Tensor};
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -53,6 +53,8 @@ impl Fill {
             (Fill::NaN, _) => 0x7FC0_7FC0,
             (Fill::Max, DType::F32) => f32::MAX.to_bits(),
             (Fill::Lowest, DType::F32) => f32::MIN.to_bits(),
+            (Fill::Max, DType::F16) => 0x7BFF_7BFF,
+            (Fill::Lowest, DType::F16) => 0xFBFF_FBFF,
             (Fill::Max, DType::I32) => i32::MAX as u32,
             (Fill::Lowest, DType::I32) => i32::MIN as u32,
             (Fill::Max, _) => u32::MAX,
@@ -61,10 +63,11 @@ impl Fill {
     }
 }
 
-/// Elements of guard before and after an operand, at least: more than any tile reaches beyond its edge.
+/// Words of guard before and after an operand, at least: more than any tile reaches beyond its edge.
 const GUARD: usize = 4099;
-/// The bits that outputs start with: a NaN that no kernel makes.
+/// The bits that outputs start with, by words and by halves of them: NaN that no kernel makes.
 const UNWRITTEN: u32 = 0x7FC0_5EED;
+const UNWRITTEN_HALF: u16 = 0x7EED;
 /// The bits around outputs.
 const SENTINEL: u32 = 0xC0DE_D00D;
 /// Multiply-adds above which not all of an output is computed on the CPU.
@@ -173,7 +176,7 @@ impl fmt::Display for Report {
             self.what, self.wrong, self.compared, self.suspect, self.exact_mismatches
         )?;
         if self.trespasses > 0 {
-            write!(f, "; {} words outside of the outputs were written", self.trespasses)?;
+            write!(f, "; {} bytes outside of the outputs were written", self.trespasses)?;
         }
         if let Some(fraction) = self.projection {
             write!(f, "; projection of the whole {fraction:.3} of its bound")?;
@@ -189,17 +192,31 @@ impl fmt::Display for Report {
     }
 }
 
+/// The number of a type that is nearest to a value.
+fn rounded(value: f64, dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => f64::from(value as f32),
+        DType::F16 => half::f16::from_f64(value).to_f64(),
+        _ => value,
+    }
+}
+
+/// The largest finite number of a type of floats.
+fn largest(dtype: DType) -> f64 {
+    if dtype == DType::F16 { MAX_F16 } else { f32::MAX.into() }
+}
+
 /// |gpu - expected| as a fraction of the bound: above 1 is wrong. 0 for what is undecided.
 fn fraction(gpu: f64, value: &Value, dtype: DType) -> f64 {
     if value.is_undecided() {
         return 0.0;
     }
     let exact = value.value;
-    let rounded = if dtype == DType::F32 { f64::from(exact as f32) } else { exact };
+    let rounded = rounded(exact, dtype);
     let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
     let overflows = exact.is_finite()
         && gpu.is_infinite()
-        && exact.abs() + value.bound >= f64::from(f32::MAX)
+        && exact.abs() + value.bound >= largest(dtype)
         && (gpu > 0.0) == (exact > 0.0);
     let error = (gpu - exact).abs();
     if same || overflows {
@@ -234,7 +251,7 @@ pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expecte
     let mut report = Report { what: what.to_owned(), compared: expected.indices.len(), ..Report::default() };
     for (&index, value) in expected.indices.iter().zip(&expected.values) {
         let (gpu, exact) = (found.at(index), value.value);
-        let rounded = if found.dtype() == DType::F32 { f64::from(exact as f32) } else { exact };
+        let rounded = rounded(exact, found.dtype());
         let same = gpu == rounded || (gpu.is_nan() && rounded.is_nan());
         report.exact_mismatches += usize::from(!same);
         let fraction = fraction(gpu, value, found.dtype());
@@ -279,7 +296,7 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
 pub fn plans<O: Twin + ?Sized>(profile: &DeviceProfile, op: &O, inputs: &[HostTensor]) -> Result<Vec<Plan>> {
     let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
     let mut plans = op.plans(profile, &guarded_layouts(inputs))?;
-    let better = |layout: &Layout| layout.align > ELEMENT_ALIGN;
+    let better = |layout: &Layout| layout.align > element_align(layout.dtype);
     let in_vectors = |plan: &Plan| plan.inputs.iter().chain(&plan.outputs).any(better);
     plans.extend(op.plans(profile, &layouts)?.into_iter().filter(in_vectors));
     Ok(plans)
@@ -320,11 +337,13 @@ fn download(gpu: &Gpu, tensor: &AnyTensor) -> Result<HostTensor> {
 
 /// Layouts of operands that are aligned to an element and no more.
 pub fn guarded_layouts(inputs: &[HostTensor]) -> Vec<Layout> {
-    inputs.iter().map(|input| Layout { align: ELEMENT_ALIGN, ..input.layout() }).collect()
+    inputs.iter().map(|input| Layout { align: element_align(input.dtype()), ..input.layout() }).collect()
 }
 
-/// Bytes of a word, which every kernel reads.
-const ELEMENT_ALIGN: u32 = 4;
+/// The alignment that every operand has.
+fn element_align(dtype: DType) -> u32 {
+    dtype.size() as u32
+}
 
 /// Which elements of the outputs of a plan are compared: all, or the corners of its tiles and a sample.
 fn selection<O: Twin + ?Sized>(op: &O, plan: &Plan) -> Select {
@@ -373,17 +392,17 @@ pub fn against<O: Twin + ?Sized>(
         let findings = gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
         findings.iter().for_each(|finding| finding.merge_into(&mut total.findings));
         for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
-            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&gpu.download_bytes(arena)?);
-            let (before, rest) = words.split_at(words.len() - GUARD - output.len());
-            let (elements, after) = rest.split_at(output.len());
-            let found = HostTensor::from_bytes(output.shape(), output.dtype(), bytemuck::cast_slice(elements))?;
+            let zone = gpu.download_bytes(arena)?;
+            let start = (output.byte_offset() - arena.byte_offset()) as usize;
+            let end = start + output.layout().bytes() as usize;
+            let elements = &zone[start..end];
+            let found = HostTensor::from_bytes(output.shape(), output.dtype(), elements)?;
             let mut report = compare(&what, number, &found, expected)?;
-            report.trespasses = before.iter().chain(after).filter(|&&word| word != SENTINEL).count();
-            report.wrong += expected
-                .indices
-                .iter()
-                .filter(|&&index| elements[index] == UNWRITTEN && !expected.values.is_empty())
-                .count();
+            let outside = zone.iter().enumerate().filter(|(at, _)| !(start..end).contains(at));
+            report.trespasses = outside.filter(|(at, byte)| **byte != SENTINEL.to_le_bytes()[at % 4]).count();
+            let (unwritten, size) = (unwritten(output.dtype()), output.dtype().size() as usize);
+            let untouched = |index: &&usize| elements[**index * size..(**index + 1) * size] == unwritten;
+            report.wrong += expected.indices.iter().filter(untouched).count();
             report.sampled = expected.indices.len() < output.len();
             if report.sampled {
                 report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
@@ -440,32 +459,35 @@ type Zoned = (AnyTensor, AnyTensor);
 #[cfg(not(target_arch = "wasm32"))]
 fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
     let mut zones: Vec<Zone> = Vec::new();
-    let mut add = |guard: u32, elements: &[u32], shape: &[usize], layout: &Layout| {
+    let mut add = |guard: u32, elements: &[u8], shape: &[usize], layout: &Layout| {
         let start = match zones.last() {
-            Some(last) if plan.in_arena() => last.start + last.words.len(),
+            Some(last) if plan.in_arena() => last.start + last.bytes.len(),
             _ => 0,
         };
-        let before = guard_before(start, layout.align);
-        let words = [&vec![guard; before], elements, &[guard; GUARD]].concat();
-        zones.push(Zone { start, before, words, shape: shape.to_vec(), dtype: layout.dtype });
+        let before = guard_before(start, layout.align as usize);
+        let words = (before + elements.len()).div_ceil(4) + GUARD;
+        let mut bytes: Vec<u8> = std::iter::repeat_n(guard.to_le_bytes(), words).flatten().collect();
+        bytes[before..before + elements.len()].copy_from_slice(elements);
+        zones.push(Zone { start, before, bytes, shape: shape.to_vec(), dtype: layout.dtype });
     };
     for (input, layout) in inputs.iter().zip(&plan.inputs) {
-        let elements = bytemuck::pod_collect_to_vec::<u8, u32>(input.bytes());
-        add(fill.word(input.dtype()), &elements, &input.shape, layout);
+        add(fill.word(input.dtype()), input.bytes(), &input.shape, layout);
     }
     for layout in &plan.outputs {
-        add(SENTINEL, &vec![UNWRITTEN; layout.len()], &layout.shape, layout);
+        add(SENTINEL, &unwritten(layout.dtype).repeat(layout.len()), &layout.shape, layout);
     }
-    let upload = |words: &[u32]| Ok(AnyTensor::from(gpu.tensor(&[words.len()], words)?));
+    let upload = |bytes: &[u8]| -> Result<AnyTensor> {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        Ok(AnyTensor::from(gpu.tensor(&[words.len()], &words)?))
+    };
     let arena = match plan.in_arena() {
-        true => Some(upload(&zones.iter().flat_map(|zone| zone.words.iter().copied()).collect::<Vec<u32>>())?),
+        true => Some(upload(&zones.iter().flat_map(|zone| zone.bytes.iter().copied()).collect::<Vec<u8>>())?),
         false => None,
     };
     let place = |zone: &Zone| -> Result<Zoned> {
-        let whole = arena.clone().map_or_else(|| upload(&zone.words), Ok)?;
-        let part =
-            |at: usize, shape: &[usize], dtype| AnyTensor::new(whole.storage().clone(), at as u64 * 4, shape, dtype);
-        let all = part(zone.start, &[zone.words.len()], DType::U32);
+        let whole = arena.clone().map_or_else(|| upload(&zone.bytes), Ok)?;
+        let part = |at: usize, shape: &[usize], dtype| AnyTensor::new(whole.storage().clone(), at as u64, shape, dtype);
+        let all = part(zone.start, &[zone.bytes.len() / 4], DType::U32);
         Ok((all, part(zone.start + zone.before, &zone.shape, zone.dtype)))
     };
     let mut placed = zones.iter().map(place).collect::<Result<Vec<Zoned>>>()?;
@@ -473,24 +495,32 @@ fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<
     Ok((placed.into_iter().map(|(_, operand)| operand).collect(), outputs))
 }
 
-/// An operand between guards, in words.
+/// The bits of an element of an output that nothing wrote.
+#[cfg(not(target_arch = "wasm32"))]
+fn unwritten(dtype: DType) -> Vec<u8> {
+    match dtype.size() {
+        2 => UNWRITTEN_HALF.to_le_bytes().into(),
+        _ => UNWRITTEN.to_le_bytes().into(),
+    }
+}
+
+/// An operand between guards: whole words.
 #[cfg(not(target_arch = "wasm32"))]
 struct Zone {
     /// Where it starts in its buffer.
     start: usize,
-    /// Words of guard before the operand.
+    /// Bytes of guard before the operand.
     before: usize,
-    words: Vec<u32>,
+    bytes: Vec<u8>,
     shape: Vec<usize>,
     dtype: DType,
 }
 
-/// Words of guard before an operand in a zone that starts there, so that the operand has this alignment and no better.
+/// Bytes of guard before an operand in a zone that starts there, so that the operand has this alignment and no better.
 #[cfg(not(target_arch = "wasm32"))]
-fn guard_before(start: usize, align: u32) -> usize {
-    let words = (align / ELEMENT_ALIGN).max(1) as usize;
-    let at = (start + GUARD).next_multiple_of(words);
+fn guard_before(start: usize, align: usize) -> usize {
+    let at = (start + 4 * GUARD).next_multiple_of(align);
     // An odd multiple of the alignment is no multiple of twice as much.
-    let at = if (at / words).is_multiple_of(2) { at + words } else { at };
+    let at = if (at / align).is_multiple_of(2) { at + align } else { at };
     at - start
 }

@@ -105,6 +105,7 @@ fn loaders_memory_params_and_epilogues_go_together() {
                         dilation: [1, if case.body == PATCHES { 1 } else { 2 }],
                         groups: 2,
                         activation,
+                        ..Default::default()
                     };
                     run(gpu, case, &op, vec![vec![3, 4, 7, 9], vec![26, 2, 3, 2], vec![26]]);
                 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::family::activation;
 use crate::layout::DType;
 use crate::op::activation::Activation;
+use crate::op::precision::Precision;
 use crate::plan::{
     Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, expect_dispatches, too_many_trips,
 };
@@ -61,6 +62,15 @@ pub struct Contraction {
     pub addend: Option<Addend>,
     /// Applied last.
     pub activation: Activation,
+    /// Whether factors may be rounded.
+    pub precision: Precision,
+}
+
+impl Contraction {
+    /// Whether sums may be cut along k: each part but the first adds to what lies in the output, which f16 would round.
+    fn cuts_k(&self) -> bool {
+        self.out.dtype == DType::F32 && self.a.addressing.cuts_k() && self.b.addressing.cuts_k()
+    }
 }
 
 /// An operand of a contraction: an input and how its values are found in it.
@@ -335,7 +345,7 @@ pub(crate) fn build(
     sizes.extend([problem.m, problem.n, problem.k]);
     // The loop over k may not run longer than some drivers count; dense operands are cut along k instead.
     let reach = MAX_TRIPS * variant.step as usize;
-    if problem.k > reach && !(problem.a.addressing.cuts_k() && problem.b.addressing.cuts_k()) {
+    if problem.k > reach && !problem.cuts_k() {
         return Err(too_many_trips(operands.op, problem.k.div_ceil(variant.step as usize)));
     }
     let outer = problem.batch.len().saturating_sub(3);
@@ -512,7 +522,7 @@ impl Divisible for Pieces<'_> {
         }
         cuts.push(Cut { dim: n, grain: self.tile.1, free: true });
         // Cutting k makes every piece but the first read the output again.
-        if self.problem.a.addressing.cuts_k() && self.problem.b.addressing.cuts_k() {
+        if self.problem.cuts_k() {
             cuts.push(Cut { dim: k, grain: self.step, free: false });
         }
         cuts

@@ -1,5 +1,7 @@
 //! Checks of fast kernels on the device, before anything depends on them.
 
+use half::f16;
+
 use super::Gpu;
 use crate::error::{Error, Result};
 use crate::family::contraction;
@@ -116,6 +118,10 @@ fn shrunk(layout: &Layout) -> Layout {
 pub(super) fn draw(random: &mut Random, layout: &Layout) -> Result<HostTensor> {
     match layout.dtype {
         DType::F32 => HostTensor::new(&layout.shape, &random.floats(layout.len())),
+        DType::F16 => {
+            let rounded: Vec<f16> = random.floats(layout.len()).into_iter().map(f16::from_f32).collect();
+            HostTensor::new(&layout.shape, &rounded)
+        }
         dtype => {
             let bytes = (0..layout.bytes()).map(|_| random.bits() as u8).collect::<Vec<u8>>();
             HostTensor::from_bytes(&layout.shape, dtype, &bytes)

@@ -156,7 +156,7 @@ impl EmulatorExecutor {
             driver: format!("subgroups of {subgroup_size}"),
             class: Class::Unknown,
             limits: self.limits.clone(),
-            features: wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP,
+            features: wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16,
             subgroup_size: (subgroup_size, subgroup_size),
             sm_count: Some(sm_count),
             ..DeviceProfile::baseline()

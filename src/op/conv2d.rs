@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
+use crate::op::precision::{self, FLOATS, Precision};
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
 use crate::reference::Twin;
@@ -36,10 +37,11 @@ impl Padding {
 /// `activation(bias[o] + sum over c, r, s of x[n, c, p * stride + r * dilation - padding, ..] * weight[o, c, r, s])`:
 /// the convolution of `torch.nn.functional.conv2d` (a cross-correlation: the kernel is not mirrored).
 ///
-/// Inputs, all f32: `x` of shape `(n, c, h, w)`, `weight` of shape `(o, c / groups, kh, kw)`, and perhaps `bias` of shape
+/// Inputs, f32 or f16 each: `x` of shape `(n, c, h, w)`, `weight` of shape `(o, c / groups, kh, kw)`, and perhaps `bias` of shape
 /// `(o)`. Output: `(n, o, p, q)` with `p = (h + top + bottom - dilation * (kh - 1) - 1) / stride + 1`, rounded down, and `q`
 /// alike. With groups, output channels `i * o / groups ..` sum over input channels `i * c / groups ..` only; `groups = c` is
-/// a depthwise convolution. Padding may exceed the kernel. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0.
+/// a depthwise convolution. Padding may exceed the kernel. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0. Sums are f32,
+/// whatever the types; the output is f16 where `x` and `weight` are, else f32, unless `output` says otherwise.
 ///
 /// NaN and infinity go by IEEE through products and sums; the padding takes part as zeros, so an infinite or NaN weight
 /// over it makes NaN. A device may do otherwise: [`verify::specials`](crate::verify::specials) tells.
@@ -68,10 +70,14 @@ pub struct Conv2d {
     pub groups: usize,
     /// Applied last.
     pub activation: Activation,
+    /// Whether factors may be rounded, for speed.
+    pub precision: Precision,
+    /// The type of the output, f32 or f16.
+    pub output: Option<DType>,
 }
 
 impl Default for Conv2d {
-    /// Stride 1, no padding, dilation 1, one group, no activation.
+    /// Stride 1, no padding, dilation 1, one group, no activation, f32 precision.
     fn default() -> Self {
         Conv2d {
             stride: [1; 2],
@@ -79,6 +85,8 @@ impl Default for Conv2d {
             dilation: [1; 2],
             groups: 1,
             activation: Activation::None,
+            precision: Precision::F32,
+            output: None,
         }
     }
 }
@@ -105,7 +113,7 @@ pub(super) fn check_options(op: &'static str, stride: [usize; 2], dilation: [usi
 pub(super) fn check_operands(op: &'static str, inputs: &[Layout]) -> Result<()> {
     expect_inputs(op, inputs, 2..=3)?;
     for ((name, rank, words), layout) in [("x", 4, "4"), ("weight", 4, "4"), ("bias", 1, "1")].into_iter().zip(inputs) {
-        expect_dtype(op, name, layout, &[DType::F32])?;
+        expect_dtype(op, name, layout, FLOATS)?;
         expect_rank(op, name, layout, rank, words)?;
         expect_addressable(op, name, &layout.shape)?;
     }
@@ -208,7 +216,7 @@ impl Op for Conv2d {
         check_bias(OP, inputs, weight[0])?;
         let shape = [x[0], weight[0], self.side(0, x[2], weight[2])?, self.side(1, x[3], weight[3])?];
         expect_addressable(OP, "output", &shape)?;
-        Ok(vec![Layout::new(&shape, DType::F32)])
+        Ok(vec![Layout::new(&shape, precision::output(OP, self.output, inputs)?)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -258,6 +266,7 @@ impl Op for Conv2d {
             alpha: 1.0,
             addend: bias(inputs, addend),
             activation: self.activation,
+            precision: self.precision,
         })))
     }
 }

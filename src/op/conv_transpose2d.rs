@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::family::contraction::{Addressing, Contraction, Operand, Target, Windows};
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
 use crate::op::activation::Activation;
 use crate::op::conv2d::{Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_side};
+use crate::op::precision::{self, Precision};
 use crate::op::{Op, expect_addressable};
 use crate::problem::Problem;
 use crate::reference::Twin;
@@ -15,10 +16,11 @@ use crate::reference::Twin;
 /// `out[n, o, y, ..] = activation(bias[o] + sum over c, i, r with i * stride + r * dilation - top = y, .. of
 /// x[n, c, i, ..] * weight[c, o, r, ..])`.
 ///
-/// Inputs, all f32: `x` of shape `(n, c, h, w)`, `weight` of shape `(c, o / groups, kh, kw)`, and perhaps `bias` of shape
+/// Inputs, f32 or f16 each: `x` of shape `(n, c, h, w)`, `weight` of shape `(c, o / groups, kh, kw)`, and perhaps `bias` of shape
 /// `(o)`. Output: `(n, o, p, q)` with `p = (h - 1) * stride - top - bottom + dilation * (kh - 1) + output_padding + 1`, and
 /// `q` alike. Padding is cut off the output, `output_padding` adds rows below and columns to the right; it must be less than
-/// the stride or the dilation. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0.
+/// the stride or the dilation. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0. Sums are f32, whatever the types; the output
+/// is f16 where `x` and `weight` are, else f32.
 ///
 /// NaN and infinity go by IEEE through products and sums. Taps between the values of `x` take part as zeros, so an
 /// infinite or NaN weight there makes NaN, where scattering would not meet it. A device may do otherwise:
@@ -123,7 +125,7 @@ impl Op for ConvTranspose2d {
         check_bias(OP, inputs, channels)?;
         let shape = [x[0], channels, self.side(0, x[2], weight[2])?, self.side(1, x[3], weight[3])?];
         expect_addressable(OP, "output", &shape)?;
-        Ok(vec![Layout::new(&shape, DType::F32)])
+        Ok(vec![Layout::new(&shape, precision::output(OP, None, inputs)?)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -165,6 +167,7 @@ impl Op for ConvTranspose2d {
             alpha: 1.0,
             addend: bias(inputs, vec![rows]),
             activation: self.activation,
+            precision: Precision::F32,
         })))
     }
 }

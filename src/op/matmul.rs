@@ -4,16 +4,18 @@ use crate::error::{Error, Result};
 use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Target};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
+use crate::op::precision::{self, FLOATS, Precision};
 use crate::op::{Op, broadcast, broadcast_strides, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
 /// `activation(alpha * A B + beta * C)`: the matrix product of BLAS (GEMM) with the batches of `torch.matmul`.
 ///
-/// Inputs, all f32: `a` of shape `(..., m, k)`, `b` of shape `(..., k, n)`, and perhaps `c`, which broadcasts to the output:
+/// Inputs, f32 or f16 each: `a` of shape `(..., m, k)`, `b` of shape `(..., k, n)`, and perhaps `c`, which broadcasts to the output:
 /// a bias of shape `(n)`, a column `(m, 1)`, a whole matrix. Output: `(..., m, n)`. The leading (batch) dimensions of `a`
 /// and `b` broadcast. A vector `a` of shape `(k)` counts as `(1, k)`, a vector `b` as `(k, 1)`, and the added dimension
-/// is left out of the output again. Every size may be 0; with `k = 0` the product is 0.
+/// is left out of the output again. Every size may be 0; with `k = 0` the product is 0. Sums are f32, whatever the types; the
+/// output is f16 where `a` and `b` are, else f32, unless `output` says otherwise. A device without `SHADER_F16` refuses f16.
 ///
 /// NaN and infinity go by IEEE through products and sums; whether a sum of huge terms of both signs overflows depends on the
 /// order in which it is formed, which is not specified. With `alpha = 0` they still make NaN; with `beta = 0` those of `c` are not met. For the
@@ -43,12 +45,24 @@ pub struct Matmul {
     pub beta: f32,
     /// Applied last.
     pub activation: Activation,
+    /// Whether factors may be rounded, for speed.
+    pub precision: Precision,
+    /// The type of the output, f32 or f16.
+    pub output: Option<DType>,
 }
 
 impl Default for Matmul {
-    /// No transposition, factors 1, no activation.
+    /// No transposition, factors 1, no activation, f32 precision.
     fn default() -> Self {
-        Matmul { transpose_a: false, transpose_b: false, alpha: 1.0, beta: 1.0, activation: Activation::None }
+        Matmul {
+            transpose_a: false,
+            transpose_b: false,
+            alpha: 1.0,
+            beta: 1.0,
+            activation: Activation::None,
+            precision: Precision::F32,
+            output: None,
+        }
     }
 }
 
@@ -113,7 +127,7 @@ impl Op for Matmul {
         self.activation.expect(OP)?;
         expect_inputs(OP, inputs, 2..=3)?;
         for (name, layout) in ["a", "b", "c"].iter().zip(inputs) {
-            expect_dtype(OP, name, layout, &[DType::F32])?;
+            expect_dtype(OP, name, layout, FLOATS)?;
         }
         let (a, b) = (&inputs[0].shape, &inputs[1].shape);
         let Sizes { batch, m, n, .. } = self.sizes(a, b)?;
@@ -129,7 +143,7 @@ impl Op for Matmul {
         {
             return Err(Error::Shape { op: OP, detail: format!("c {:?} does not broadcast to {shape:?}", c.shape) });
         }
-        Ok(vec![Layout::new(&shape, DType::F32)])
+        Ok(vec![Layout::new(&shape, precision::output(OP, self.output, inputs)?)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -200,6 +214,7 @@ impl Op for Matmul {
             alpha: self.alpha,
             addend,
             activation: self.activation,
+            precision: self.precision,
         })))
     }
 }

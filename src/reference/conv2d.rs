@@ -5,7 +5,8 @@ use crate::layout::{DType, Layout};
 use crate::op::Op;
 use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
-use crate::reference::matmul::{Projected, linear, signs};
+use crate::op::precision::Precision;
+use crate::reference::matmul::{Projected, Term, linear, signs};
 use crate::reference::{Expected, HostTensor, Products, Projection, Select, activate};
 
 impl Conv2d {
@@ -40,20 +41,20 @@ impl Conv2d {
 impl super::Twin for Conv2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let shape = self.infer(&layouts)?.swap_remove(0).shape;
+        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
         let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
         let (per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);
         let (out_channels, out_h, out_w) = (shape[1], shape[2], shape[3]);
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        Ok(vec![Expected::compute(&shape, dtype, select, |flat| {
             let (q, p) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
             let group = o / (out_channels / self.groups);
-            let mut products = Products::default();
+            let mut products = Products::of(self.precision, [x.dtype(), weight.dtype()]);
             self.window(x, [per_group, kernel_h, kernel_w], [n, group, p, q], |[c, r, s], value| {
                 products.add(value, weight.at(((o * per_group + c) * kernel_h + r) * kernel_w + s));
             });
-            let addend = bias.map(|bias| (1.0, bias.at(o)));
-            activate(self.activation, linear(products.sum(), 1.0, addend))
+            let addend = bias.map(|bias| Term { beta: 1.0, value: bias.at(o), dtype: bias.dtype() });
+            activate(self.activation, linear(products.sum(), 1.0, addend)).stored(dtype)
         })])
     }
 
@@ -62,11 +63,14 @@ impl super::Twin for Conv2d {
     }
 
     /// The output's channels of a group with random signs add up to the convolution with the signed sum of their filters:
-    /// one channel a group instead of all. Only without activation.
+    /// one channel a group instead of all. Only without activation and in f32.
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let [per_group, kernel_h, kernel_w] = [1, 2, 3].map(|dim| weight.shape[dim]);
         let taps = per_group * kernel_h * kernel_w;
+        if self.precision != Precision::F32 || inputs.iter().any(|input| input.dtype() != DType::F32) {
+            return None;
+        }
         let channels = Channels::of(self.activation, self.groups, output, inputs.get(2), seed)?;
         let out_w = output.shape[3];
         let filters = channels.filters(taps, |o, tap| weight.at(o * taps + tap));
@@ -112,7 +116,7 @@ impl<'a> Channels<'a> {
         seed: u64,
     ) -> Option<Self> {
         let channels = output.shape[1];
-        (activation == Activation::None && !output.is_empty()).then(|| Channels {
+        (activation == Activation::None && output.dtype() == DType::F32 && !output.is_empty()).then(|| Channels {
             output,
             bias,
             groups,

@@ -1,24 +1,25 @@
 //! The twin of [`ConvTranspose2d`].
 
 use crate::error::Result;
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
 use crate::op::Op;
 use crate::op::conv_transpose2d::ConvTranspose2d;
+use crate::op::precision::Precision;
 use crate::reference::conv2d::Channels;
-use crate::reference::matmul::linear;
+use crate::reference::matmul::{Term, linear};
 use crate::reference::{Expected, HostTensor, Products, Projection, Select, activate};
 
 impl super::Twin for ConvTranspose2d {
     /// By the definition: for every tap the input pixel, if there is one, that it carries to the output pixel.
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let shape = self.infer(&layouts)?.swap_remove(0).shape;
+        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
         let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
         let (channels, height, width) = (x.shape[1], x.shape[2], x.shape[3]);
         let (out_per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);
         let (out_channels, out_h, out_w) = (shape[1], shape[2], shape[3]);
         let per_group = channels / self.groups;
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        Ok(vec![Expected::compute(&shape, dtype, select, |flat| {
             let (across, down) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
             let (group, o_in_group) = (o / out_per_group, o % out_per_group);
@@ -26,7 +27,7 @@ impl super::Twin for ConvTranspose2d {
             let source = |axis: usize, size: usize, tap: usize, out: usize| {
                 (0..size).find(|&i| i * self.stride[axis] + tap * self.dilation[axis] == out)
             };
-            let mut products = Products::default();
+            let mut products = Products::of(Precision::F32, [x.dtype(), weight.dtype()]);
             for c in group * per_group..(group + 1) * per_group {
                 for r in 0..kernel_h {
                     for s in 0..kernel_w {
@@ -41,8 +42,8 @@ impl super::Twin for ConvTranspose2d {
                     }
                 }
             }
-            let addend = bias.map(|bias| (1.0, bias.at(o)));
-            activate(self.activation, linear(products.sum(), 1.0, addend))
+            let addend = bias.map(|bias| Term { beta: 1.0, value: bias.at(o), dtype: bias.dtype() });
+            activate(self.activation, linear(products.sum(), 1.0, addend)).stored(dtype)
         })])
     }
 

@@ -4,9 +4,10 @@ use crate::error::Result;
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::matmul::Matmul;
+use crate::op::precision::Precision;
 use crate::reference::{
     Expected, HostTensor, OVERFLOW, Products, Projection, Random, Select, TINY, U, Value, activate, broadcast_index,
-    gamma,
+    gamma, tiny,
 };
 
 /// Indices into the operands of the product, and its sizes.
@@ -70,12 +71,19 @@ impl Geometry {
     }
 }
 
+/// An element of the addend, its factor, and the type in which it is stored.
+pub(super) struct Term {
+    pub beta: f64,
+    pub value: f64,
+    pub dtype: DType,
+}
+
 /// `alpha * sum + beta * addend` with its roundings.
-pub(super) fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Value {
+pub(super) fn linear(sum: Value, alpha: f64, addend: Option<Term>) -> Value {
     let scaled = alpha * sum.value;
     let scaling = if alpha == 1.0 { 0.0 } else { U * scaled.abs() + TINY };
     let product = sum.step(scaled, alpha.abs(), scaling);
-    let Some((beta, c)) = addend else { return product.in_f32() };
+    let Some(Term { beta, value: c, dtype }) = addend else { return product.in_f32() };
     let term = beta * c;
     let adding = if beta == 1.0 { 0.0 } else { U * term.abs() + TINY };
     let value = product.value + term;
@@ -85,7 +93,7 @@ pub(super) fn linear(sum: Value, alpha: f64, addend: Option<(f64, f64)>) -> Valu
         return Value::undecided(value);
     }
     // The sum is rounded after its operands were: (1 + u) times their errors, plus its own. A flushed addend is lost.
-    let flushed = if c.abs() < TINY { term.abs() } else { 0.0 };
+    let flushed = if c.abs() < tiny(dtype) { term.abs() } else { 0.0 };
     product.step(value, 1.0 + U, (adding + flushed) * (1.0 + U) + U * value.abs()).in_f32()
 }
 
@@ -144,24 +152,29 @@ pub(super) fn signs(n: usize, seed: u64) -> Vec<f64> {
 impl super::Twin for Matmul {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let shape = self.infer(&layouts)?.swap_remove(0).shape;
+        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
         let (a, b, c) = (&inputs[0], &inputs[1], inputs.get(2).filter(|_| self.beta != 0.0));
         let g = Geometry::of(self, &a.shape, &b.shape, &shape);
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        Ok(vec![Expected::compute(&shape, dtype, select, |flat| {
             let (entry, i, j) = (flat / g.n / g.m, flat / g.n % g.m, flat % g.n);
-            let mut products = Products::default();
+            let mut products = Products::of(self.precision, [a.dtype(), b.dtype()]);
             for k in 0..g.k {
                 products.add(a.at(g.a(entry, i, k)), b.at(g.b(entry, k, j)));
             }
-            let addend = c.map(|c| (f64::from(self.beta), c.at(broadcast_index(&c.shape, &shape, flat))));
-            activate(self.activation, linear(products.sum(), self.alpha.into(), addend))
+            let addend = c.map(|c| Term {
+                beta: self.beta.into(),
+                value: c.at(broadcast_index(&c.shape, &shape, flat)),
+                dtype: c.dtype(),
+            });
+            activate(self.activation, linear(products.sum(), self.alpha.into(), addend)).stored(dtype)
         })])
     }
 
-    /// C x = alpha A (B x) + beta (addend x) for a vector x of random signs, row by row; only without activation.
+    /// C x = alpha A (B x) + beta (addend x) for a vector x of random signs, row by row; only without activation and in f32.
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
         let (a, b, c) = (&inputs[0], &inputs[1], inputs.get(2).filter(|_| self.beta != 0.0));
-        if self.activation != crate::Activation::None || output.is_empty() {
+        let in_f32 = self.precision == Precision::F32 && inputs.iter().chain([output]).all(|x| x.dtype() == DType::F32);
+        if self.activation != crate::Activation::None || output.is_empty() || !in_f32 {
             return None;
         }
         let g = Geometry::of(self, &a.shape, &b.shape, &output.shape);
