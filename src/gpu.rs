@@ -152,9 +152,9 @@ impl Gpu {
     /// [`notify_lost`](Gpu::notify_lost).
     pub fn from_wgpu(host: HostDevice) -> Gpu {
         let HostDevice { device, queue, adapter, pipeline_cache } = host;
-        let info = adapter.map_or_else(|| device.adapter_info(), |adapter| adapter.get_info());
+        let info = adapter.as_ref().map_or_else(|| device.adapter_info(), |adapter| adapter.get_info());
         // Its owner would be surprised by work that nobody asked for.
-        let profile = DeviceProfile { unchecked: false, ..DeviceProfile::of(&info, &device) };
+        let profile = DeviceProfile { unchecked: false, ..DeviceProfile::of(&info, &device, adapter.as_ref()) };
         let memory = Memory::new(device, queue, None, cfg!(debug_assertions));
         let executor = Executor::Wgpu(WgpuExecutor::new(memory, PipelineCache::host(pipeline_cache), false));
         Gpu { executor: Arc::new(executor), profile: Arc::new(profile), trust: Arc::default(), untimed: false }

@@ -299,12 +299,18 @@ impl Assembly {
 
     /// A line of the const block, for a hook or, with `""`, for all.
     pub fn constant(&mut self, hook: &'static str, name: &'static str, value: Value) -> &mut Self {
-        if let Value::Type("f16" | "vec4<f16>") = value
-            && !self.composition.enables.contains(&"f16")
-        {
-            self.composition.enables.push("f16");
+        if let Value::Type("f16" | "vec4<f16>") = value {
+            self.enable("f16");
         }
         self.composition.constants.push((hook, name, value));
+        self
+    }
+
+    /// An extension of WGSL that the files use.
+    pub fn enable(&mut self, extension: &'static str) -> &mut Self {
+        if !self.composition.enables.contains(&extension) {
+            self.composition.enables.push(extension);
+        }
         self
     }
 

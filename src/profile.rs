@@ -62,6 +62,8 @@ pub struct DeviceProfile {
     pub features: wgpu::Features,
     /// The smallest and largest subgroup size. Kernels that assume a size are candidates only where both agree.
     pub subgroup_size: (u32, u32),
+    /// Sides of the square cooperative matrices (matrix units, tensor cores) that multiply f16 and add in f32.
+    pub cooperative_matrices: Vec<u32>,
     /// Streaming multiprocessors (compute units, cores), where known: no API of wgpu tells.
     pub sm_count: Option<u32>,
     /// Peak f32 rate in FLOP/s, where known.
@@ -93,7 +95,7 @@ impl DeviceProfile {
     }
 
     /// The profile of a device on an adapter.
-    pub(crate) fn of(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Self {
+    pub(crate) fn of(info: &wgpu::AdapterInfo, device: &wgpu::Device, adapter: Option<&wgpu::Adapter>) -> Self {
         let class = classify(info);
         let mut features = device.features();
         if info.backend == wgpu::Backend::Dx12 && !features.contains(wgpu::Features::SHADER_F16) {
@@ -108,6 +110,7 @@ impl DeviceProfile {
             limits: device.limits(),
             features,
             subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
+            cooperative_matrices: adapter.map(|adapter| cooperative_matrices(adapter, features)).unwrap_or_default(),
             sm_count: None,
             peak_flops: None,
             bandwidth: None,
@@ -135,6 +138,7 @@ impl DeviceProfile {
             limits: wgpu::Limits::default(),
             features: wgpu::Features::empty(),
             subgroup_size: (4, 128),
+            cooperative_matrices: Vec::new(),
             sm_count: None,
             peak_flops: None,
             bandwidth: None,
@@ -176,6 +180,24 @@ impl fmt::Display for DeviceProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {:?}, {})", self.name, self.backend, self.class, self.driver)
     }
+}
+
+/// The sides of the cooperative matrices that kernels can use; only the adapter lists them.
+fn cooperative_matrices(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<u32> {
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    if !features.contains(needed) {
+        return Vec::new();
+    }
+    let halves = |matrix: &wgpu::CooperativeMatrixProperties| {
+        let types = (matrix.ab_type, matrix.cr_type);
+        let square = matrix.m_size == matrix.n_size && matrix.n_size == matrix.k_size;
+        let usable = types == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32) && square;
+        usable.then_some(matrix.m_size)
+    };
+    let mut sides: Vec<u32> = adapter.cooperative_matrix_properties().iter().filter_map(halves).collect();
+    sides.sort_unstable();
+    sides.dedup();
+    sides
 }
 
 /// The family of an adapter, by its kind and its PCI or Khronos vendor id.

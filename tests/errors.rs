@@ -67,9 +67,9 @@ fn count_of_an_op_and_of_a_plan() {
 #[test]
 fn dtype_of_an_op_and_of_a_tensor() {
     let error = Matmul::default().infer(&[f32s(&[1, 1]), Layout::new(&[1, 1], DType::I8)]).unwrap_err();
-    says(error, |e| matches!(e, Error::DType { found: DType::I8, .. }), "matmul: b is i8, f32 wanted");
+    says(error, |e| matches!(e, Error::DType { found: DType::I8, .. }), "matmul: b is i8, f32 or f16 wanted");
     let error = HostTensor::new(&[1], &[1u8]).unwrap_err();
-    says(error, |e| matches!(e, Error::DType { .. }), "reference: a tensor is u8, f32, i32 or u32 wanted");
+    says(error, |e| matches!(e, Error::DType { .. }), "reference: a tensor is u8, f32, f16, i32 or u32 wanted");
     let Some(gpu) = device() else { return };
     let error = AnyTensor::from(ones(gpu, &[2])).typed::<i32>().unwrap_err();
     says(error, |e| matches!(e, Error::DType { found: DType::F32, .. }), "typed: the tensor is f32, i32 wanted");

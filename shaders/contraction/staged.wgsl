@@ -17,7 +17,7 @@
 // Workgroup:  one TILE_M x TILE_N tile of one batch entry, TILE_M = WG_Y * ROWS and TILE_N = WG_X * COLUMNS.
 // Invocation: ROWS x COLUMNS sums in registers; for every k, ROWS / 4 + COLUMNS / 4 vectors from workgroup memory.
 // Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch * parts workgroups, folded; in bands of BAND tiles of rows, within
-//             which rows are fastest: what runs at a time is about as wide as high, and so shares most of what it loads.
+//             which rows are fastest.
 // Parts:      of k, each `chunk` long; the sums of a part go to an output of its own, to be added by combine.wgsl.
 // Memory:     4 * STEP * (TILE_M + TILE_N + 8) bytes.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. Only the last step asks where k ends.
@@ -25,16 +25,7 @@
 //             the panels' last are neither loaded nor stored, and within it lie WG_Y * ROW_BLOCKS vectors of a and WG_X * COLUMN_BLOCKS of b.
 struct Params {
     workgroups: u32,
-    m: u32,
-    n: u32,
-    k: u32,
-    chunk: u32, // a multiple of STEP
-    batch_0: u32, // sizes of the batch dimensions; parts are the slowest part of the first
-    batch_1: u32,
-    batch_2: u32,
 }
-
-const BAND: u32 = 8u;
 
 const INVOCATIONS: u32 = WG_X * WG_Y;
 const TILE_M: u32 = WG_Y * ROWS;
@@ -45,32 +36,8 @@ const COLUMN_BLOCKS: u32 = COLUMNS / 4u;
 // Vectors of a panel for one k; one of padding keeps invocations that store neighbours in k off the same banks. The arrays are
 // nested so that the first index is a constant where it counts, and the check of the second, where checks are on, is the same
 // for every k: it leaves the loop.
-const A_WIDTH: u32 = TILE_M / 4u;
-const B_WIDTH: u32 = TILE_N / 4u;
 var<workgroup> panel_a: array<array<vec4<f32>, A_WIDTH + 1u>, STEP>;
 var<workgroup> panel_b: array<array<vec4<f32>, B_WIDTH + 1u>, STEP>;
-
-// Blocks of the panels, and how many of them an invocation loads.
-const A_BLOCKS: u32 = A_WIDTH * STEP / 4u;
-const BLOCKS: u32 = A_BLOCKS + B_WIDTH * STEP / 4u;
-const EVEN: bool = BLOCKS % INVOCATIONS == 0u;
-const ROUNDS: u32 = (BLOCKS + INVOCATIONS - 1u) / INVOCATIONS;
-
-// A block that an invocation loads in every step.
-struct Block {
-    a: a_Quads,
-    b: b_Quads,
-    place: vec2<u32>,
-}
-
-// The place of a block in its panel: four values of k, and a vector for each. Where k is dense, pairs of invocations take 8 values of a row:
-// 32 bytes, the least that memory gives.
-fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
-    if k_fastest {
-        return vec2(block / 2u / width * 2u + block % 2u, block / 2u % width);
-    }
-    return vec2(block / width, block % width);
-}
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
@@ -83,37 +50,14 @@ fn main(
     if group >= params.workgroups {
         return;
     }
-    let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
-    let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
-    let entry = group / tiles_m / tiles_n;
-    let slab = batch_index(entry, params.batch_1, params.batch_2);
-    let batch = vec3(slab.x % params.batch_0, slab.yz);
-    let first = slab.x / params.batch_0 * params.chunk;
-    let end = min(first + params.chunk, params.k);
-    let tile = group % (tiles_m * tiles_n);
-    let band = tile / (BAND * tiles_n) * BAND;
-    let height = min(BAND, tiles_m - band);
-    let first_row = (band + tile % (BAND * tiles_n) % height) * TILE_M;
-    let first_column = tile % (BAND * tiles_n) / height * TILE_N;
-
-    var blocks: array<Block, ROUNDS>;
-    // unroll
-    for (var i = 0u; i < ROUNDS; i++) {
-        let block = index + i * INVOCATIONS;
-        if block < A_BLOCKS {
-            blocks[i].place = place(block, A_WIDTH, a_K_FASTEST);
-            blocks[i].a = a_quads_begin(batch, first_row + 4u * blocks[i].place.y, params.m);
-        } else {
-            blocks[i].place = place(block - A_BLOCKS, B_WIDTH, b_K_FASTEST);
-            blocks[i].b = b_quads_begin(batch, first_column + 4u * blocks[i].place.y, params.n);
-        }
-    }
+    let tile = tile_of(group);
+    let blocks = blocks_of(tile, index);
 
     var sums: array<array<vec4<f32>, COLUMN_BLOCKS>, ROWS>;
-    for (var start = first; ; start += STEP) {
-        let loaded = fetch(blocks, index, start, end);
+    for (var start = tile.first; ; start += STEP) {
+        let loaded = fetch(blocks, index, start, tile.end);
         // The step before this one.
-        if start > first {
+        if start > tile.first {
             // unroll
             for (var step = 0u; step < STEP; step++) {
                 var rows: array<vec4<f32>, ROW_BLOCKS>;
@@ -132,7 +76,7 @@ fn main(
             }
             workgroupBarrier();
         }
-        if start >= end {
+        if start >= tile.end {
             break;
         }
         // unroll
@@ -158,41 +102,16 @@ fn main(
 
     // unroll
     for (var i = 0u; i < ROWS; i++) {
-        let row = first_row + (i / 4u * WG_Y + lane.y) * 4u + i % 4u;
+        let row = tile.row + (i / 4u * WG_Y + lane.y) * 4u + i % 4u;
         // unroll
         for (var j = 0u; j < COLUMN_BLOCKS; j++) {
             // unroll
             for (var e = 0u; e < 4u; e++) {
-                let column = first_column + (j * WG_X + lane.x) * 4u + e;
-                if row < params.m && column < params.n {
-                    out_store(slab, row, column, sums[i][j][e]);
+                let column = tile.column + (j * WG_X + lane.x) * 4u + e;
+                if is_inside(row, column) {
+                    out_store(tile.slab, row, column, sums[i][j][e]);
                 }
             }
         }
     }
-}
-
-// The invocation's blocks of the step that begins at `start`, with zeros from `end` on.
-fn fetch(blocks: array<Block, ROUNDS>, index: u32, start: u32, end: u32) -> array<mat4x4<f32>, ROUNDS> {
-    var loaded: array<mat4x4<f32>, ROUNDS>;
-    // unroll
-    for (var i = 0u; i < ROUNDS; i++) {
-        let block = index + i * INVOCATIONS;
-        let inside = EVEN || block < BLOCKS;
-        let quad = start / 4u + blocks[i].place.x;
-        if start + STEP <= end {
-            if block < A_BLOCKS {
-                loaded[i] = a_quads_load(blocks[i].a, quad);
-            } else if inside {
-                loaded[i] = b_quads_load(blocks[i].b, quad);
-            }
-        } else if start < end {
-            if block < A_BLOCKS {
-                loaded[i] = a_quads_load_to(blocks[i].a, quad, end);
-            } else if inside {
-                loaded[i] = b_quads_load_to(blocks[i].b, quad, end);
-            }
-        }
-    }
-    return loaded;
 }

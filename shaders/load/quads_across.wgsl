@@ -25,29 +25,29 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
+fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
     let first = quads.base + 4u * quad * quads.k_stride;
-    return mat4x4<f32>(
-        vec4<f32>(data[first]),
-        vec4<f32>(data[first + quads.k_stride]),
-        vec4<f32>(data[first + 2u * quads.k_stride]),
-        vec4<f32>(data[first + 3u * quads.k_stride]),
+    return mat4x4<Stage>(
+        vec4<Stage>(data[first]),
+        vec4<Stage>(data[first + quads.k_stride]),
+        vec4<Stage>(data[first + 2u * quads.k_stride]),
+        vec4<Stage>(data[first + 3u * quads.k_stride]),
     );
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
-    var loaded: mat4x4<f32>;
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
+    var loaded: mat4x4<Stage>;
     // unroll
     for (var q = 0u; q < 4u; q++) {
         let at = 4u * quad + q;
-        let row = vec4<f32>(data[quads.base + min(at, k - 1u) * quads.k_stride]);
-        loaded[q] = select(vec4<f32>(), row, at < k);
+        let row = vec4<Stage>(data[quads.base + min(at, k - 1u) * quads.k_stride]);
+        loaded[q] = select(vec4<Stage>(), row, at < k);
     }
     return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<f32>) -> mat4x4<f32> {
+fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
     return loaded;
 }

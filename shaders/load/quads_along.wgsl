@@ -22,26 +22,26 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        vec4<f32>(data[quads.bases.x + quad]),
-        vec4<f32>(data[quads.bases.y + quad]),
-        vec4<f32>(data[quads.bases.z + quad]),
-        vec4<f32>(data[quads.bases.w + quad]),
+fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
+    return mat4x4<Stage>(
+        vec4<Stage>(data[quads.bases.x + quad]),
+        vec4<Stage>(data[quads.bases.y + quad]),
+        vec4<Stage>(data[quads.bases.z + quad]),
+        vec4<Stage>(data[quads.bases.w + quad]),
     );
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
     var loaded = quads_load(quads, min(quad, (k - 1u) / 4u));
     // unroll
     for (var i = 0u; i < 4u; i++) {
-        loaded[i] = select(vec4<f32>(), loaded[i], 4u * quad < k);
+        loaded[i] = select(vec4<Stage>(), loaded[i], 4u * quad < k);
     }
     return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<f32>) -> mat4x4<f32> {
+fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
     return transpose(loaded);
 }

@@ -15,33 +15,33 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<f32> {
-    var loaded: mat4x4<f32>;
+fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
+    var loaded: mat4x4<Stage>;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
         for (var q = 0u; q < 4u; q++) {
-            loaded[q][i] = load(quads.rows[i], 4u * quad + q);
+            loaded[q][i] = Stage(load(quads.rows[i], 4u * quad + q));
         }
     }
     return loaded;
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<f32> {
-    var loaded: mat4x4<f32>;
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
+    var loaded: mat4x4<Stage>;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
         for (var q = 0u; q < 4u; q++) {
             let at = 4u * quad + q;
-            loaded[q][i] = select(0.0, load(quads.rows[i], min(at, k - 1u)), at < k);
+            loaded[q][i] = Stage(select(0.0, load(quads.rows[i], min(at, k - 1u)), at < k));
         }
     }
     return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<f32>) -> mat4x4<f32> {
+fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
     return loaded;
 }

@@ -27,6 +27,10 @@ const TILED: ShaderFile = shader!("contraction/tiled.wgsl");
 const NARROW: ShaderFile = shader!("contraction/narrow.wgsl");
 const COMBINE: ShaderFile = shader!("contraction/combine.wgsl");
 const STAGED: ShaderFile = shader!("contraction/staged.wgsl");
+const BLOCKS: ShaderFile = shader!("contraction/blocks.wgsl");
+const COOPERATIVE: ShaderFile = shader!("contraction/cooperative.wgsl");
+const PANEL_VECTORS: ShaderFile = shader!("contraction/panel_vectors.wgsl");
+const PANEL_SCALARS: ShaderFile = shader!("contraction/panel_scalars.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
@@ -169,9 +173,10 @@ pub struct Addend {
 pub struct Variant {
     /// Which body.
     pub body: Body,
-    /// Invocations of a workgroup along columns (x) and rows (y); of a product of few vectors, along those many and k.
+    /// Invocations of a workgroup along columns (x) and rows (y); of a product of few vectors, along those many and k; of
+    /// cooperative matrices, subgroups.
     pub lanes: (u32, u32),
-    /// Rows and columns that an invocation computes.
+    /// Rows and columns that an invocation, or such a subgroup, computes.
     pub per_lane: (u32, u32),
     /// Values of k taken at once; 1 where k is walked one by one.
     pub step: u32,
@@ -186,6 +191,8 @@ pub enum Body {
     Tiled,
     /// Panels staged in workgroup memory in vectors: the large tiles.
     Staged,
+    /// Panels staged in workgroup memory for matrix units.
+    Cooperative,
     /// Register tile fed from memory.
     Direct,
     /// A few rows times a matrix that is read once.
@@ -203,6 +210,7 @@ impl Body {
         match self {
             Body::Tiled => TILED,
             Body::Staged => STAGED,
+            Body::Cooperative => COOPERATIVE,
             Body::Direct => DIRECT,
             Body::FewRows | Body::FewColumns => NARROW,
             Body::Broadcast => BROADCAST,
@@ -229,6 +237,7 @@ impl Variant {
         let name = match self.body {
             Body::Tiled => format!("contraction/tiled {m}x{n}x{}", self.step),
             Body::Staged => format!("contraction/staged {m}x{n}x{}", self.step),
+            Body::Cooperative => format!("contraction/cooperative {m}x{n}x{}", self.step),
             Body::Direct => format!("contraction/direct {m}x{n}"),
             Body::FewRows | Body::FewColumns => format!("contraction/narrow {m}x{n}"),
             Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
@@ -252,6 +261,8 @@ impl Variant {
         let fits = || match self.body {
             Body::Tiled => shared() && self.parts == 1,
             Body::Staged => rows.is_multiple_of(4) && columns.is_multiple_of(4) && self.step.is_multiple_of(8),
+            // Whole matrices of the smaller side.
+            Body::Cooperative => [rows, columns, self.step].iter().all(|count| count.is_multiple_of(8)),
             Body::Direct => self.step == 1 && self.parts == 1,
             Body::FewRows | Body::FewColumns => {
                 let halves = self.lanes.1 > 1 && self.lanes.1.is_power_of_two();
@@ -268,10 +279,10 @@ impl Variant {
             option: "contractions of the profile",
             value: format!("{self:?}"),
             requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; staged rows and columns in fours and \
-                steps in eights; few rows or columns in fours, 4 of those many and steps of 4, with a power of two of lanes \
+                steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps of 4, with a power of two of lanes \
                 along k; direct bodies and patches walk k one by one, broadcast ones in steps of 4; both kinds of whole \
-                subgroups take a row of lanes and columns in fours, patches rows too; parts of k with staged bodies and few \
-                rows or columns alone",
+                subgroups take a row of lanes and columns in fours, patches rows too; parts of k with staged bodies, \
+                cooperative matrices and few rows or columns alone",
         })
     }
 }
@@ -282,13 +293,47 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES, STAGED, NARROW].contains(&kernel.body)
+    [BROADCAST, PATCHES, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
-    let plain = gpu::STAGED.into_iter().chain([tiled(4), tiled(2), tiled(1), BASELINE]);
+    let plain = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain([tiled(4), tiled(2), tiled(1), BASELINE]);
     plain.chain(cpu::every(profile)).collect()
+}
+
+/// The largest side of the device's matrices that fits a variant, where factors may be rounded.
+fn matrix_side(op: &str, problem: &Contraction, variant: &Variant, profile: &DeviceProfile) -> Result<u32> {
+    let counts = [variant.per_lane.0, variant.per_lane.1, variant.step];
+    let fits = |side: &&u32| counts.iter().all(|count| count.is_multiple_of(**side));
+    let sides = match problem.precision {
+        Precision::F32 => &[][..],
+        Precision::F16Multiply if profile.fixed_subgroup_size().is_none() => &[],
+        Precision::F16Multiply => &profile.cooperative_matrices,
+    };
+    sides.iter().filter(fits).max().copied().ok_or_else(|| Error::Limit {
+        op: op.into(),
+        limit: "cooperative matrices of f16",
+        needed: counts.into_iter().min().unwrap_or_default().into(),
+        available: sides.iter().max().copied().unwrap_or_default().into(),
+        hint: "they are for Precision::F16Multiply on devices that have them, with subgroups of one size",
+    })
+}
+
+/// The matrices of the cooperative body, and where its panels lie.
+fn bind_matrices(assembly: &mut Assembly, side: u32, profile: &DeviceProfile) {
+    let [left, right, sum] = match side {
+        16 => ["coop_mat16x16<f16, A>", "coop_mat16x16<f16, B>", "coop_mat16x16<f32, C>"],
+        _ => ["coop_mat8x8<f16, A>", "coop_mat8x8<f16, B>", "coop_mat8x8<f32, C>"],
+    };
+    assembly.enable("f16").enable("wgpu_cooperative_matrix");
+    for (name, value) in [("Left", left), ("Right", right), ("Sum", sum)] {
+        assembly.constant("", name, Value::Type(value));
+    }
+    let lanes = profile.fixed_subgroup_size().unwrap_or(1);
+    assembly.constant("", "SIDE", Value::U32(side)).constant("", "LANES", Value::U32(lanes));
+    // Metal, which has the small ones, loads matrices from scalars alone.
+    assembly.fragment("panel", if side == 16 { PANEL_VECTORS } else { PANEL_SCALARS });
 }
 
 /// The variant that runs within WebGPU's default limits on every device.
@@ -335,6 +380,10 @@ pub(crate) fn build(
             expect_subgroups(operands.op, variant, profile)?;
             Some(panels::feeds(problem, operands))
         }
+        Body::Cooperative => {
+            matrix_side(operands.op, problem, variant, profile)?;
+            None
+        }
         Body::Patches => return patches::build(problem, variant, operands, profile),
         _ => None,
     };
@@ -376,7 +425,7 @@ pub(crate) fn build(
         }
     }
     let aligned = match (variant.body, pieces.feeds) {
-        (Body::Staged | Body::FewRows, _) => quads::aligned(problem, operands),
+        (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::aligned(problem, operands),
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
@@ -568,6 +617,9 @@ fn dispatch(
     let mut assembly = Assembly::new(operands.op, variant.body.shader(), operands.arena());
 
     assembly.common(GRID);
+    if variant.body == Body::Cooperative {
+        bind_matrices(&mut assembly, matrix_side(operands.op, pieces.problem, variant, profile)?, profile);
+    }
     for (name, value) in [
         ("WG_X", variant.lanes.0),
         ("WG_Y", variant.lanes.1),
@@ -577,6 +629,9 @@ fn dispatch(
     ] {
         assembly.constant("", name, Value::U32(value));
     }
+    if matches!(variant.body, Body::Staged | Body::Cooperative | Body::FewRows | Body::Broadcast) {
+        assembly.constant("", "Stage", staged_type(variant.body));
+    }
     workgroup_arrays(&mut assembly, variant);
     assembly.size("", "m", m)?.size("", "n", n)?;
     match pieces.feeds {
@@ -585,7 +640,10 @@ fn dispatch(
     };
     let counted = inner(&batch).map(|size| size.max(1));
     assembly.size("", "batch_1", counted[1])?.size("", "batch_2", counted[2])?;
-    if matches!(variant.body, Body::Staged | Body::FewRows) {
+    if matches!(variant.body, Body::Staged | Body::Cooperative) {
+        assembly.common(BLOCKS);
+    }
+    if matches!(variant.body, Body::Staged | Body::Cooperative | Body::FewRows) {
         assembly.size("", "batch_0", counted[0])?.size("", "chunk", parts::chunk(pieces, region))?;
     }
 
@@ -658,6 +716,12 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
         Body::Staged => {
             assembly.workgroup_array(4 * variant.step * (tile_m + 4)).workgroup_array(4 * variant.step * (tile_n + 4));
         }
+        // Panels of f16 with two vectors of padding, and a matrix of sums of each subgroup; of the larger side.
+        Body::Cooperative => {
+            let subgroups = variant.lanes.0 * variant.lanes.1;
+            assembly.workgroup_array(2 * variant.step * (tile_m + 8)).workgroup_array(2 * variant.step * (tile_n + 8));
+            assembly.workgroup_array(4 * 16 * 16 * subgroups);
+        }
         // The sums that half of the lanes hand to the others.
         Body::FewRows | Body::FewColumns => {
             assembly.workgroup_array(16 * variant.per_lane.0 * variant.lanes.0 * (variant.lanes.1 / 2));
@@ -676,7 +740,7 @@ fn bind_side(
     operands: &Operands<'_>,
 ) -> Result<u64> {
     match (body, pieces.feeds) {
-        (Body::Staged | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
+        (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
         (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),
         _ => {
             let (operand, outer) = (side.operand(pieces.problem), side.outer(pieces));
@@ -766,6 +830,11 @@ fn batch_strides(assembly: &mut Assembly, hook: &str, batch: &[usize]) -> Result
     let [s0, s1, s2] = inner(batch);
     assembly.size(hook, "batch_0", s0)?.size(hook, "batch_1", s1)?.size(hook, "batch_2", s2)?;
     Ok(())
+}
+
+/// The type in which a body's loaders hand on blocks of four by four.
+fn staged_type(body: Body) -> Value {
+    Value::Type(if body == Body::Cooperative { "f16" } else { "f32" })
 }
 
 /// The WGSL type of a storage element; ops let no other through.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::memory::Memory;
 use crate::gpu::pipelines::PipelineCache;
+use crate::gpu::unsafe_calls::experimental_features;
 use crate::profile::DeviceProfile;
 use crate::trust::Trust;
 
@@ -110,6 +111,7 @@ const USEFUL: wgpu::Features = wgpu::Features::IMMEDIATES
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
+    .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     .union(wgpu::Features::PIPELINE_CACHE);
 
 impl GpuBuilder {
@@ -245,9 +247,14 @@ impl GpuBuilder {
             return Err(failed(format!("it lacks {missing:?}")));
         }
         let required_features = (self.required_features | (USEFUL & offered)) - self.without;
+        let experimental_features = match required_features.intersects(wgpu::Features::all_experimental_mask()) {
+            true => experimental_features(),
+            false => wgpu::ExperimentalFeatures::disabled(),
+        };
         let (device, queue) = adapter
             .adapter
             .request_device(&wgpu::DeviceDescriptor {
+                experimental_features,
                 label: Some("tilewise"),
                 required_features,
                 required_limits: self.required_limits.clone().unwrap_or_else(|| adapter.adapter.limits()),
@@ -255,7 +262,7 @@ impl GpuBuilder {
             })
             .await
             .map_err(|error| failed(error.to_string()))?;
-        let profile = DeviceProfile::of(&adapter.info, &device);
+        let profile = DeviceProfile::of(&adapter.info, &device, Some(&adapter.adapter));
         let file = |kind| self.cache.as_deref().map(|folder| CacheFile::new(folder, &profile, kind));
         let trust = Trust::new(file("learnt"), self.self_check);
         let pipelines = PipelineCache::open(&device, file("pipelines"));

@@ -156,8 +156,12 @@ impl EmulatorExecutor {
             driver: format!("subgroups of {subgroup_size}"),
             class: Class::Unknown,
             limits: self.limits.clone(),
-            features: wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16,
+            features: wgpu::Features::IMMEDIATES
+                | wgpu::Features::SUBGROUP
+                | wgpu::Features::SHADER_F16
+                | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
             subgroup_size: (subgroup_size, subgroup_size),
+            cooperative_matrices: vec![8, 16],
             sm_count: Some(sm_count),
             ..DeviceProfile::baseline()
         }

@@ -18,6 +18,8 @@ const VECTOR_READS: f64 = 1.0;
 const SCALAR_READS: f64 = 2.0;
 /// Loading a value, finding its address and staging it, per multiply-add that it serves.
 const STAGING: f64 = 8.0;
+/// A multiply-add of a matrix unit: an eighth of a plain one by the data sheets of most, and less of the largest.
+const MATRIX: f64 = 0.125;
 /// Two barriers and what waits at them, where other workgroups of the SM fill most of the time.
 const STEP: f64 = 1000.0;
 /// What an SM's share of the bandwidth takes for a value: 1 TB/s is 2.5e11 values a second, while 64 SMs do 1.2e13 multiply-adds.
@@ -52,6 +54,19 @@ pub(super) const STAGED: [Variant; 7] = [
     staged((8, 8), (4, 4), 32),
 ];
 
+/// Tiles of subgroups with matrix units: 64 x 32 for each of eight subgroups keeps 32 x 32 of its 256 invocations' registers in
+/// sums; smaller ones where there is less to do, or 16 KiB of workgroup memory.
+pub(super) const COOPERATIVE: [Variant; 4] = [
+    cooperative((4, 2), (64, 32), 32),
+    cooperative((2, 2), (64, 64), 32),
+    cooperative((2, 2), (32, 32), 32),
+    cooperative((2, 1), (16, 16), 32),
+];
+
+const fn cooperative(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Variant {
+    Variant { body: Body::Cooperative, lanes, per_lane, step, parts: 1 }
+}
+
 /// All tiles that suit a problem, the fastest first, with the reason.
 pub(super) fn ranked(
     problem: &Contraction,
@@ -59,7 +74,9 @@ pub(super) fn ranked(
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
     let sms = profile.sm_count.filter(|&count| count > 0).map_or(SMS, f64::from);
-    let mut variants: Vec<Variant> = STAGED.into_iter().chain([4, 2, 1].map(super::tiled)).collect();
+    let matrices =
+        COOPERATIVE.into_iter().filter(|tile| super::matrix_side(operands.op, problem, tile, profile).is_ok());
+    let mut variants: Vec<Variant> = matrices.chain(STAGED).chain([4, 2, 1].map(super::tiled)).collect();
     variants.extend(narrow(problem, operands));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
@@ -99,7 +116,7 @@ pub(super) fn k_fastest(operand: &Operand) -> bool {
 /// A variant with its sums in parts, where they are long and its tiles leave a third of the SMs without work.
 fn split(problem: &Contraction, variant: &Variant, sms: f64) -> Option<Variant> {
     let most = match variant.body {
-        Body::Staged => MOST_PARTS,
+        Body::Staged | Body::Cooperative => MOST_PARTS,
         Body::FewRows | Body::FewColumns => MOST_NARROW_PARTS,
         _ => return None,
     };
@@ -122,7 +139,8 @@ fn tiles(problem: &Contraction, variant: &Variant) -> f64 {
 }
 
 fn lanes(variant: &Variant) -> f64 {
-    f64::from(variant.lanes.0 * variant.lanes.1)
+    let subgroup = if variant.body == Body::Cooperative { 32.0 } else { 1.0 };
+    subgroup * f64::from(variant.lanes.0 * variant.lanes.1)
 }
 
 fn time(problem: &Contraction, variant: &Variant, sms: f64) -> f64 {
@@ -145,6 +163,11 @@ fn value_of_k(variant: &Variant) -> f64 {
         Body::FewRows => return tile_n * VALUE,
         Body::FewColumns => return tile_m * VALUE,
         Body::Staged => VECTOR_READS,
+        // Registers are the matrices' affair: what is left is to feed them.
+        Body::Cooperative => {
+            let fed = MATRIX + STAGING * (1.0 / tile_m + 1.0 / tile_n);
+            return tile_m * tile_n * fed + STEP / f64::from(variant.step);
+        }
         _ => SCALAR_READS,
     };
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));

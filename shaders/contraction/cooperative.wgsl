@@ -1,0 +1,120 @@
+// out[batch, i, j] = epilogue(sum over k of f16(a[batch, i, k]) * f16(b[batch, j, k]))
+//
+// Matrix units: a subgroup multiplies matrices of SIDE x SIDE as a whole, which no single invocation holds. Panels of a and b lie
+// in workgroup memory as f16, both with k outermost; each subgroup loads the matrices of its part of the tile from there, and
+// keeps sums of f32.
+//
+//                     TILE_N                    Loads are shared out in blocks of 4 x 4 (blocks.wgsl), those of the next step
+//               +---------------+               before this step's products.
+//          STEP |       b       |
+//               +---------------+
+//      +----+   +-------+-------+
+//      |    |   |  0    |  1    |   subgroups, here 2 x 2: each ROWS x COLUMNS
+//      | a  |   +-------+-------+
+//      |    |   |  2    |  3    |
+//      +----+   +-------+-------+ TILE_M
+//
+// Workgroup:  one TILE_M x TILE_N tile of one batch entry, TILE_M = WG_Y * ROWS and TILE_N = WG_X * COLUMNS; WG_X * WG_Y subgroups.
+// Subgroup:   ROWS / SIDE x COLUMNS / SIDE matrices of sums; for SIDE values of k as many multiply-adds, and a load for each row
+//             and each column of them.
+// Invocation: its share of the blocks, and of the stores: sums go through workgroup memory, a matrix at a time.
+// Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch * parts workgroups, folded, in bands.
+// Parts:      of k, each `chunk` long; the sums of a part go to an output of its own, to be added by combine.wgsl.
+// Memory:     2 * STEP * (TILE_M + TILE_N + 16) + 4 * SIDE * SIDE * WG_X * WG_Y bytes.
+// Edges:      rows and columns are clamped when loading; what lies outside is not stored. Only the last step asks where k ends.
+struct Params {
+    workgroups: u32,
+}
+
+const SUBGROUPS: u32 = WG_X * WG_Y;
+const INVOCATIONS: u32 = LANES * SUBGROUPS;
+const TILE_M: u32 = WG_Y * ROWS;
+const TILE_N: u32 = WG_X * COLUMNS;
+const ROW_BLOCKS: u32 = ROWS / SIDE;
+const COLUMN_BLOCKS: u32 = COLUMNS / SIDE;
+const PRODUCTS: u32 = STEP / SIDE;
+const AREA: u32 = SIDE * SIDE;
+
+// Vectors of a panel for one k, with two of padding: rows stay aligned to 16 bytes, and begin in different banks.
+const A_PITCH: u32 = A_WIDTH + 2u;
+const B_PITCH: u32 = B_WIDTH + 2u;
+
+// A matrix of sums of each subgroup, on its way out.
+var<workgroup> leaving: array<f32, AREA * SUBGROUPS>;
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    // Nothing returns before the matrices are through. A surplus workgroup of a folded grid does the last tile over, and stores
+    // nothing.
+    let group = workgroup_index(id, count);
+    let tile = tile_of(min(group, params.workgroups - 1u));
+    let blocks = blocks_of(tile, index);
+    let own_row = subgroup / WG_X * ROWS;
+    let own_column = subgroup % WG_X * COLUMNS;
+
+    var sums: array<array<Sum, COLUMN_BLOCKS>, ROW_BLOCKS>;
+    var loaded = fetch(blocks, index, tile.first, tile.end);
+    for (var start = tile.first; start < tile.end; start += STEP) {
+        // unroll
+        for (var i = 0u; i < ROUNDS; i++) {
+            let block = index + i * INVOCATIONS;
+            let k = 4u * blocks[i].place.x;
+            if block < A_BLOCKS {
+                let rows = a_quads_turn(loaded[i]);
+                // unroll
+                for (var q = 0u; q < 4u; q++) {
+                    panel_store_a(k + q, blocks[i].place.y, rows[q]);
+                }
+            } else if EVEN || block < BLOCKS {
+                let columns = b_quads_turn(loaded[i]);
+                // unroll
+                for (var q = 0u; q < 4u; q++) {
+                    panel_store_b(k + q, blocks[i].place.y, columns[q]);
+                }
+            }
+        }
+        workgroupBarrier();
+        loaded = fetch(blocks, index, start + STEP, tile.end);
+        // Under no condition: matrices are for whole subgroups.
+        // unroll
+        for (var product = 0u; product < PRODUCTS; product++) {
+            var rows: array<Left, ROW_BLOCKS>;
+            // unroll
+            for (var i = 0u; i < ROW_BLOCKS; i++) {
+                rows[i] = panel_load_a(product * SIDE, own_row + i * SIDE);
+            }
+            // unroll
+            for (var j = 0u; j < COLUMN_BLOCKS; j++) {
+                let columns = panel_load_b(product * SIDE, own_column + j * SIDE);
+                // unroll
+                for (var i = 0u; i < ROW_BLOCKS; i++) {
+                    sums[i][j] = coopMultiplyAdd(rows[i], columns, sums[i][j]);
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    // unroll
+    for (var i = 0u; i < ROW_BLOCKS; i++) {
+        // unroll
+        for (var j = 0u; j < COLUMN_BLOCKS; j++) {
+            coopStoreT(sums[i][j], &leaving[subgroup * AREA], SIDE);
+            workgroupBarrier();
+            for (var e = lane; e < AREA; e += LANES) {
+                let row = tile.row + own_row + i * SIDE + e / SIDE;
+                let column = tile.column + own_column + j * SIDE + e % SIDE;
+                if group < params.workgroups && is_inside(row, column) {
+                    out_store(tile.slab, row, column, leaving[subgroup * AREA + e]);
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+}
