@@ -35,8 +35,9 @@ const BROADCAST_TILES: [(u32, u32); 10] =
 const QUICK_SUMS: u32 = 128;
 /// Output channels and pixels of a lane: more channels lessen the loads of images, more rows of pixels those of weights.
 const PATCHES_TILES: [(u32, u32); 4] = [(4, 8), (8, 8), (8, 16), (16, 8)];
-/// Rows of four pixels of a lane: the more, the fewer rows of images are loaded twice.
-const DEPTHWISE_TILES: [(u32, u32); 4] = [(1, 4), (1, 8), (1, 16), (1, 32)];
+/// Rows of four pixels of a lane: the more, the fewer rows of images are loaded twice. Eight rows spill registers and touch more
+/// lines of memory than they save: 5.8 ms for 8x64x112x112 and 3x3 windows at a stride of 2, four rows 4.3.
+const DEPTHWISE_TILES: [(u32, u32); 3] = [(1, 4), (1, 8), (1, 16)];
 const DIRECT_TILES: [(u32, u32); 7] = [(1, 1), (1, 4), (1, 8), (4, 4), (4, 8), (8, 4), (8, 8)];
 
 /// Rows of b with so many columns lie in pages of their own, and in the same few sets of the nearest cache.
