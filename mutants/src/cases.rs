@@ -207,7 +207,7 @@ fn convolutions(list: &mut List) {
     list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
     // Depthwise: bands and runs of rows, in vectors and not, and two outputs of a channel.
     for class in [Class::Unknown, Class::Cpu] {
-        list.exact(Conv2d { groups: 3, padding: sides, ..op }, &[&[2, 3, 5, 73], &[3, 1, 3, 3], &[3]]).class = class;
+        list.exact(Conv2d { groups: 3, padding: sides, ..op }, &[&[1, 3, 5, 261], &[3, 1, 3, 3], &[3]]).class = class;
         let strided = Conv2d { groups: 2, stride: [2, 3], dilation: [1, 2], padding: Padding::all(1), ..op };
         list.exact(strided, &[&[2, 2, 6, 24], &[4, 1, 2, 3], &[4]]).class = class;
     }
