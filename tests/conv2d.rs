@@ -4,10 +4,10 @@
 mod common;
 
 use common::{
-    DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
+    DEPTHWISE, DIRECT, SMALLEST, TILED, around, check, check_full_size, check_projection, check_sampled, check_split,
     check_variants, f32s, floats, integers, pairwise, passes, patches, small_bindings, small_budget, with_profile,
 };
-use tilewise::reference::Random;
+use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
 use tilewise::{Activation, Class, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Layout, Op, Padding, wgpu};
 
@@ -92,6 +92,82 @@ fn patches_are_exact_around_every_edge() {
     }
 }
 
+#[test]
+fn depthwise_convolutions_are_exact_around_every_edge() {
+    let mut random = Random::new(11);
+    // Kernels of all sides to seven, strides below and above them, and dilations, one of them of a single row.
+    let windows = [
+        ([3, 3], [1, 1], [1, 1]),
+        ([3, 3], [2, 2], [1, 1]),
+        ([7, 7], [1, 1], [1, 1]),
+        ([5, 2], [1, 3], [1, 2]),
+        ([1, 4], [2, 1], [9, 1]),
+        ([2, 3], [3, 1], [2, 3]),
+        ([1, 1], [2, 5], [1, 1]),
+    ];
+    // The last exceeds the kernel.
+    let paddings = [Padding::all(1), Padding { top: 2, left: 0, bottom: 1, right: 3 }, Padding::symmetric(9, 6)];
+    // Channels, and outputs of each.
+    let channels = [(3, 1), (2, 3)];
+    // Rows and columns of the output around the rows and the four of an invocation, and more columns than a run of fours.
+    let (heights, widths, images) = ([1, 2, 3, 5], [1, 3, 4, 5, 8, 260], [1, 3]);
+    for (kernel, stride, dilation) in windows {
+        for row in pairwise(&[paddings.len(), channels.len(), heights.len(), widths.len(), images.len(), 2]) {
+            let (padding, (c, outputs)) = (paddings[row[0]], channels[row[1]]);
+            let side = |axis: usize, out: usize, padded: usize| {
+                ((out - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1).saturating_sub(padded).max(1)
+            };
+            let height = side(0, heights[row[2]], padding.top + padding.bottom);
+            let width = side(1, widths[row[3]], padding.left + padding.right);
+            let op = Conv2d { stride, padding, dilation, groups: c, ..Default::default() };
+            let inputs = [
+                integers(&mut random, &[images[row[4]], c, height, width]),
+                integers(&mut random, &[c * outputs, 1, kernel[0], kernel[1]]),
+                integers(&mut random, &[c * outputs]),
+            ];
+            check_depthwise(&op, &inputs[..2 + row[5]], 1, |_| ());
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolutions_end_with_their_epilogue() {
+    let mut random = Random::new(12);
+    let shapes: [&[usize]; 3] = [&[2, 3, 6, 9], &[6, 1, 3, 3], &[6]];
+    let op = Conv2d { padding: Padding::all(1), groups: 3, ..Default::default() };
+    let inputs = shapes.map(|shape| floats(&mut random, shape));
+    for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+        check_variants(&Conv2d { activation, ..op }, &inputs, false, &[DEPTHWISE]);
+    }
+}
+
+#[test]
+fn depthwise_pieces_that_fit_small_bindings_give_the_same() {
+    let mut random = Random::new(13);
+    let op = Conv2d { padding: Padding::all(1), groups: 3, ..Default::default() };
+    let inputs = [[3, 3, 8, 12].as_slice(), &[6, 1, 3, 3], &[6]].map(|shape| integers(&mut random, shape));
+    // A plane is 384 bytes: bindings hold one, or an image.
+    for (bytes, dispatches) in [(400, 18), (2500, 3)] {
+        check_depthwise(&op, &inputs, dispatches, small_bindings(bytes));
+    }
+    check_depthwise(&op, &inputs, 18, small_budget(2000));
+}
+
+/// Verifies the depthwise body, in so many dispatches, on every device.
+#[track_caller]
+fn check_depthwise(op: &Conv2d, inputs: &[HostTensor], dispatches: usize, change: impl Fn(&mut DeviceProfile)) {
+    for gpu in devices() {
+        let gpu = with_profile(gpu, |profile| {
+            profile.contractions = vec![DEPTHWISE];
+            change(profile);
+        });
+        for plan in op.plans(gpu.profile(), &verify::guarded_layouts(inputs)).unwrap() {
+            assert_eq!(plan.dispatches.len(), dispatches, "{plan}");
+            passes(op, &verify::plan(&gpu, op, &plan, inputs).unwrap(), true);
+        }
+    }
+}
+
 /// A driver on the CPU with subgroups of eight.
 fn on_the_cpu() -> DeviceProfile {
     let mut profile = DeviceProfile { class: Class::Cpu, subgroup_size: (8, 8), ..DeviceProfile::baseline() };
@@ -131,6 +207,28 @@ fn patches_refuse_what_is_no_convolution_of_theirs() {
 }
 
 #[test]
+fn depthwise_bodies_refuse_what_is_no_convolution_of_theirs() {
+    let profile = DeviceProfile { contractions: vec![DEPTHWISE], ..on_the_cpu() };
+    let refused = |op: &dyn Op, inputs: &[Layout]| match op.plan(&profile, inputs) {
+        Err(Error::Limit { limit, needed, available, .. }) => (limit, needed, available),
+        other => panic!("{other:?}"),
+    };
+    let (x, op) = (f32s(&[2, 4, 40, 80]), Conv2d { groups: 4, ..Default::default() });
+    let of = |kernel: [usize; 2]| [x.clone(), f32s(&[4, 1, kernel[0], kernel[1]])];
+    assert_eq!(refused(&op, &of([1, 1])), ("operands without windows", 1, 0));
+    assert_eq!(
+        refused(&Conv2d { groups: 2, ..op }, &[x.clone(), f32s(&[4, 2, 3, 3])]),
+        ("channels of a group but one", 1, 0)
+    );
+    let transposed = ConvTranspose2d { groups: 4, ..Default::default() };
+    assert_eq!(refused(&transposed, &of([3, 3])), ("transposed windows", 1, 0));
+    // Nine rows and eleven with that of the second output; of a four of outputs 7 + 3 columns.
+    assert!(Conv2d { dilation: [5, 3], ..op }.plan(&profile, &of([3, 3])).is_ok());
+    assert_eq!(refused(&Conv2d { dilation: [20, 3], ..op }, &of([2, 3])), ("vectors of an invocation", 66, 64));
+    assert_eq!(refused(&op, &of([11, 10])), ("multiply-adds of a step", 220, 200));
+}
+
+#[test]
 fn drivers_on_the_cpu_choose_by_what_a_convolution_costs() {
     let chosen = |op: Conv2d, x: &[usize], weight: &[usize]| {
         let plan = op.plan(&on_the_cpu(), &[f32s(x), f32s(weight)]).unwrap();
@@ -139,6 +237,8 @@ fn drivers_on_the_cpu_choose_by_what_a_convolution_costs() {
     let op = Conv2d { padding: Padding::all(1), ..Default::default() };
     assert_eq!(chosen(op, &[8, 64, 56, 56], &[64, 64, 3, 3]), "contraction/patches");
     assert_eq!(chosen(Conv2d { stride: [2, 2], ..op }, &[1, 3, 224, 224], &[64, 3, 7, 7]), "contraction/patches");
+    assert_eq!(chosen(Conv2d { groups: 64, ..op }, &[8, 64, 56, 56], &[64, 1, 3, 3]), "contraction/depthwise");
+    assert_eq!(chosen(Conv2d { groups: 64, ..op }, &[1, 64, 7, 7], &[128, 1, 5, 5]), "contraction/depthwise");
     // Rows of four pixels and a halo are half empty.
     assert_eq!(chosen(op, &[1, 512, 4, 4], &[512, 512, 3, 3]), "contraction/broadcast");
     assert_eq!(chosen(Conv2d { dilation: [2, 2], ..op }, &[8, 64, 56, 56], &[64, 64, 3, 3]), "contraction/broadcast");

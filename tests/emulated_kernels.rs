@@ -105,9 +105,10 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 14] = [
+const KERNELS: [&str; 15] = [
     "contraction/broadcast.wgsl",
     "contraction/combine.wgsl",
+    "contraction/depthwise.wgsl",
     "contraction/direct.wgsl",
     "contraction/narrow.wgsl",
     "contraction/pack.wgsl",

@@ -74,6 +74,8 @@ fn convolutions() {
     check(&conv, &[(x.clone(), DType::F16), (weight.clone(), DType::F16), (bias.clone(), DType::F16)]);
     check(&conv, &[(x.clone(), DType::F32), (weight, DType::F16), (bias, DType::F32)]);
     check(&Conv2d::default(), &[(vec![2, 3, 4, 4], DType::F16), (vec![5, 3, 1, 1], DType::F16)]);
+    let depthwise = Conv2d { groups: 3, padding: Padding::all(1), ..Default::default() };
+    check(&depthwise, &[(vec![1, 3, 8, 8], DType::F16), (vec![3, 1, 3, 3], DType::F16)]);
     let transposed = ConvTranspose2d { stride: [2, 1], ..Default::default() };
     check(&transposed, &[(x, DType::F16), (vec![3, 5, 3, 2], DType::F16)]);
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    DIRECT, FEW_COLUMNS, FEW_ROWS, SMALLEST, STAGED, STAGED_UNEVENLY, TILED, around, check, check_full_size,
+    DEPTHWISE, DIRECT, FEW_COLUMNS, FEW_ROWS, SMALLEST, STAGED, STAGED_UNEVENLY, TILED, around, check, check_full_size,
     check_projection, check_variants, f32s, floats, integers, pairwise, passes, with_profile,
 };
 use tilewise::reference::{HostTensor, Random};
@@ -346,6 +346,10 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { step: 4, ..patches });
     refused(ContractionVariant { lanes: (4, 2), ..patches });
     refused(ContractionVariant { per_lane: (6, 4), ..patches });
+    refused(ContractionVariant { step: 4, ..DEPTHWISE });
+    refused(ContractionVariant { lanes: (4, 2), ..DEPTHWISE });
+    refused(ContractionVariant { per_lane: (2, 4), ..DEPTHWISE });
+    refused(ContractionVariant { per_lane: (1, 6), ..DEPTHWISE });
     refused(ContractionVariant { per_lane: (1, 1), step: 3, ..TILED });
     refused(ContractionVariant { lanes: (u32::MAX, u32::MAX), ..TILED });
     refused(ContractionVariant { parts: 0, ..STAGED });
@@ -357,7 +361,7 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
     refused(ContractionVariant { per_lane: (4, 8), ..FEW_ROWS });
     refused(ContractionVariant { per_lane: (2, 4), ..FEW_COLUMNS });
     refused(ContractionVariant { step: 8, ..FEW_ROWS });
-    for body in [TILED, DIRECT, broadcast] {
+    for body in [TILED, DIRECT, DEPTHWISE, broadcast] {
         refused(ContractionVariant { parts: 2, ..body });
     }
 }

@@ -30,6 +30,8 @@ const BROADCAST: ContractionVariant =
     ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), ..TILED };
 const PATCHES: ContractionVariant =
     ContractionVariant { body: ContractionBody::Patches, lanes: (8, 1), per_lane: (4, 8), step: 1, parts: 1 };
+const DEPTHWISE: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Depthwise, lanes: (4, 1), per_lane: (1, 8), step: 1, parts: 1 };
 /// A block of a panel for each invocation; blocks in three rounds, the last not full, and sums in parts.
 const STAGED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1 };
@@ -97,7 +99,7 @@ fn small_grid(profile: &mut DeviceProfile, side: u32) {
 /// Every case, for devices with the given profile.
 pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
-    profile.contractions = vec![TILED, DIRECT, STAGED, STAGED_UNEVENLY, FEW_ROWS, FEW_COLUMNS];
+    profile.contractions = vec![TILED, DIRECT, STAGED, STAGED_UNEVENLY, FEW_ROWS, FEW_COLUMNS, DEPTHWISE];
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
     let of_a_subgroup = [BROADCAST, PATCHES].into_iter().filter_map(|body| list.of_a_subgroup(body));
     list.profile.contractions.extend(of_a_subgroup.collect::<Vec<_>>());
@@ -203,6 +205,13 @@ fn convolutions(list: &mut List) {
     list.exact(Conv2d { stride: [2, 3], padding: sides, dilation: [2, 1], ..op }, &[&[2, 2, 6, 7], &[3, 2, 2, 3]]);
     list.exact(Conv2d { groups: 2, padding: Padding::all(1), ..op }, &[&[2, 4, 4, 5], &[6, 2, 3, 3], &[6]]);
     list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
+    // Depthwise: bands and runs of rows, in vectors and not, and two outputs of a channel.
+    for class in [Class::Unknown, Class::Cpu] {
+        list.exact(Conv2d { groups: 3, padding: sides, ..op }, &[&[1, 3, 5, 261], &[3, 1, 3, 3], &[3]]).class = class;
+        let strided = Conv2d { groups: 2, stride: [2, 3], dilation: [1, 2], padding: Padding::all(1), ..op };
+        list.exact(strided, &[&[2, 2, 6, 24], &[4, 1, 2, 3], &[4]]).class = class;
+    }
+    small_grid(list.exact(Conv2d { groups: 2, ..op }, &[&[1, 2, 9, 20], &[2, 1, 2, 3]]), 3);
     // Patches: several rows and lines of them, runs of several phases, kernels taken row by row.
     list.exact(Conv2d { padding: sides, ..op }, &[&[2, 3, 5, 30], &[8, 3, 2, 5], &[8]]);
     list.exact(Conv2d { stride: [2, 3], padding: sides, groups: 2, ..op }, &[&[2, 4, 6, 50], &[10, 2, 3, 6]]);

@@ -1,6 +1,7 @@
 //! Contractions: matrix products and everything that is one in disguise.
 
 mod cpu;
+mod depthwise;
 mod gpu;
 mod panels;
 mod parts;
@@ -34,6 +35,7 @@ const PANEL_SCALARS: ShaderFile = shader!("contraction/panel_scalars.wgsl");
 const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
+const DEPTHWISE: ShaderFile = shader!("contraction/depthwise.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
@@ -203,6 +205,8 @@ pub enum Body {
     Broadcast,
     /// Register tile of a subgroup over patches of pixels, for convolutions: columns of a lane are a patch, four to a row.
     Patches,
+    /// Vectors that slide through registers, for convolutions whose groups have one channel: columns of a lane are four to a row.
+    Depthwise,
 }
 
 impl Body {
@@ -215,6 +219,7 @@ impl Body {
             Body::FewRows | Body::FewColumns => NARROW,
             Body::Broadcast => BROADCAST,
             Body::Patches => PATCHES,
+            Body::Depthwise => DEPTHWISE,
         }
     }
 }
@@ -242,6 +247,7 @@ impl Variant {
             Body::FewRows | Body::FewColumns => format!("contraction/narrow {m}x{n}"),
             Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
             Body::Patches => format!("contraction/patches {m}x{n}"),
+            Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
         };
         if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name }
     }
@@ -270,6 +276,7 @@ impl Variant {
             }
             Body::Broadcast => self.step == 4 && in_fours(&[columns]) && self.parts == 1,
             Body::Patches => self.step == 1 && in_fours(&[rows, columns]) && self.parts == 1,
+            Body::Depthwise => self.step == 1 && rows == 1 && in_fours(&[columns]) && self.parts == 1,
         };
         if counted && fits() {
             return Ok(());
@@ -279,9 +286,10 @@ impl Variant {
             option: "contractions of the profile",
             value: format!("{self:?}"),
             requirement: "counts must be 1 to 1024; tiled panels a multiple of the lanes; staged rows and columns in fours and \
-                steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps of 4, with a power of two of lanes \
-                along k; direct bodies and patches walk k one by one, broadcast ones in steps of 4; both kinds of whole \
-                subgroups take a row of lanes and columns in fours, patches rows too; parts of k with staged bodies, \
+                steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps \
+                of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
+                broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
+                columns in fours, patches rows too, depthwise ones a single row; parts of k with staged bodies, \
                 cooperative matrices and few rows or columns alone",
         })
     }
@@ -293,12 +301,13 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
+    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
-    let plain = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain([tiled(4), tiled(2), tiled(1), BASELINE]);
+    let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
+    let plain = staged.chain([tiled(4), tiled(2), tiled(1), BASELINE]);
     plain.chain(cpu::every(profile)).collect()
 }
 
@@ -385,6 +394,7 @@ pub(crate) fn build(
             None
         }
         Body::Patches => return patches::build(problem, variant, operands, profile),
+        Body::Depthwise => return depthwise::build(problem, variant, operands, profile),
         _ => None,
     };
     let (step, parts) = (variant.step as usize, variant.parts as usize);
@@ -671,7 +681,7 @@ fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) ->
     let (_, n_dim, k_dim) = pieces.dims();
     activation(assembly, problem.activation);
     let range = bytes(pieces.target(region), problem.out.dtype);
-    let mut moved = range.end - range.start;
+    let moved = range.end - range.start;
     assembly.fragment("out", LINEAR);
     assembly.bind(
         "out",
@@ -689,18 +699,23 @@ fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) ->
     assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
     assembly.param("out", "alpha", Param::F32(problem.alpha));
 
-    if let Some(addend) = &problem.addend {
-        let range = bytes(pieces.addend(addend, region), addend.dtype);
-        moved += range.end - range.start;
-        assembly.fragment("addend", ADDEND);
-        assembly.constant("addend", "Elem", Value::Type(wgsl(addend.dtype)));
-        assembly.bind("addend", read(addend.input, range, addend.dtype));
-        batch_strides(assembly, "addend", &addend.batch)?;
-        assembly.size("addend", "row_stride", addend.row)?.size("addend", "column_stride", addend.column)?;
-        assembly.param("addend", "beta", Param::F32(addend.beta));
-    } else {
+    Ok(moved + bind_addend(assembly, pieces, region)?)
+}
+
+/// Fills the hook of the epilogue's addend. Returns the bytes that it reads.
+fn bind_addend(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+    let Some(addend) = &pieces.problem.addend else {
         assembly.fragment("addend", NO_ADDEND);
-    }
+        return Ok(0);
+    };
+    let range = bytes(pieces.addend(addend, region), addend.dtype);
+    let moved = range.end - range.start;
+    assembly.fragment("addend", ADDEND);
+    assembly.constant("addend", "Elem", Value::Type(wgsl(addend.dtype)));
+    assembly.bind("addend", read(addend.input, range, addend.dtype));
+    batch_strides(assembly, "addend", &addend.batch)?;
+    assembly.size("addend", "row_stride", addend.row)?.size("addend", "column_stride", addend.column)?;
+    assembly.param("addend", "beta", Param::F32(addend.beta));
     Ok(moved)
 }
 
@@ -726,7 +741,7 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
         Body::FewRows | Body::FewColumns => {
             assembly.workgroup_array(16 * variant.per_lane.0 * variant.lanes.0 * (variant.lanes.1 / 2));
         }
-        Body::Direct | Body::Broadcast | Body::Patches => {}
+        Body::Direct | Body::Broadcast | Body::Patches | Body::Depthwise => {}
     }
 }
 

@@ -38,6 +38,10 @@ pub fn patches(gpu: &Gpu) -> Option<ContractionVariant> {
     of_a_subgroup(gpu, ContractionBody::Patches, (4, 8), 1)
 }
 
+/// Two rows of fours, for convolutions whose groups have one channel.
+pub const DEPTHWISE: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Depthwise, lanes: (4, 1), per_lane: (1, 8), step: 1, parts: 1 };
+
 fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u32) -> Option<ContractionVariant> {
     let profile = gpu.profile();
     let (lanes, most) = profile.subgroup_size;
@@ -47,14 +51,15 @@ fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u
 
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
-    [TILED, DIRECT, STAGED, FEW_ROWS, FEW_COLUMNS].into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
+    let plain = [TILED, DIRECT, STAGED, FEW_ROWS, FEW_COLUMNS, DEPTHWISE];
+    plain.into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
 }
 
 /// Those that a device may come to plan with. Drivers on the CPU take a tenth of a second and more for each kernel, and never
 /// choose the staged ones, which have tests of their own.
 fn usual_bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
     match gpu.profile().class {
-        Class::Cpu => [TILED, DIRECT].into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect(),
+        Class::Cpu => [TILED, DIRECT, DEPTHWISE].into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect(),
         _ => bodies(gpu),
     }
 }

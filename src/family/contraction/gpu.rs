@@ -3,6 +3,7 @@
 //! The unit is the time in which an SM does a multiply-add for each of its lanes. No GPU was at hand when this was written: the
 //! figures are those that compilers and data sheets give, and rank candidates whose times lie far apart.
 
+use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
@@ -67,6 +68,14 @@ const fn cooperative(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Vari
     Variant { body: Body::Cooperative, lanes, per_lane, step, parts: 1 }
 }
 
+/// Rows of fours of an invocation of a depthwise convolution: more rows load fewer of the image's twice, fewer take fewer registers.
+/// 64 fill two subgroups of 32 or one of 64.
+pub(super) const DEPTHWISE: [Variant; 3] = [depthwise(16), depthwise(8), depthwise(4)];
+
+const fn depthwise(columns: u32) -> Variant {
+    Variant { body: Body::Depthwise, lanes: (64, 1), per_lane: (1, columns), step: 1, parts: 1 }
+}
+
 /// All tiles that suit a problem, the fastest first, with the reason.
 pub(super) fn ranked(
     problem: &Contraction,
@@ -78,6 +87,7 @@ pub(super) fn ranked(
         COOPERATIVE.into_iter().filter(|tile| super::matrix_side(operands.op, problem, tile, profile).is_ok());
     let mut variants: Vec<Variant> = matrices.chain(STAGED).chain([4, 2, 1].map(super::tiled)).collect();
     variants.extend(narrow(problem, operands));
+    variants.extend(DEPTHWISE.into_iter().filter(|variant| Depthwise::of(problem, variant, operands).is_ok()));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
     let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
@@ -151,17 +161,20 @@ fn time(problem: &Contraction, variant: &Variant, sms: f64) -> f64 {
     let idle = (BUSY / (workgroups * lanes(variant))).max(1.0);
     // Partial sums are written and read once.
     let combining = if variant.parts > 1 { DISPATCH + 2.0 * parts * sums / sms * VALUE } else { 0.0 };
-    workgroups * problem.k as f64 / parts * value_of_k(variant) * idle + combining
+    let k = problem.k as f64;
+    workgroups * k / parts * value_of_k(variant, k) * idle + combining
 }
 
-/// What a value of k costs a workgroup.
-fn value_of_k(variant: &Variant) -> f64 {
+/// What one of k values costs a workgroup.
+fn value_of_k(variant: &Variant, k: f64) -> f64 {
     let (tile_m, tile_n) = variant.tile();
     let (tile_m, tile_n) = (tile_m as f64, tile_n as f64);
     let reads = match variant.body {
         // The matrix is read once.
         Body::FewRows => return tile_n * VALUE,
         Body::FewColumns => return tile_m * VALUE,
+        // Each value is read once and written once, however many k has.
+        Body::Depthwise => return 2.0 * tile_n * VALUE / k,
         Body::Staged => VECTOR_READS,
         // Registers are the matrices' affair: what is left is to feed them.
         Body::Cooperative => {

@@ -146,7 +146,7 @@ impl<'a> Patches<'a> {
     }
 }
 
-fn unfit(op: &'static str, what: &'static str, needed: usize, available: usize) -> Error {
+pub(super) fn unfit(op: &'static str, what: &'static str, needed: usize, available: usize) -> Error {
     Error::Limit {
         op: op.into(),
         limit: what,
