@@ -83,7 +83,9 @@ impl Problem {
             Problem::Reduce(p) => {
                 request.collect(reduce::candidates(p, profile), |c| reduce::build(p, c, operands, profile))
             }
-            Problem::Map(p) => request.collect(map::candidates(p, operands), |c| map::build(p, c, operands, profile)),
+            Problem::Map(p) => {
+                request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
+            }
         }
     }
 }

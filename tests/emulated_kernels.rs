@@ -105,7 +105,7 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 14] = [
+const KERNELS: [&str; 15] = [
     "contraction/broadcast.wgsl",
     "contraction/combine.wgsl",
     "contraction/direct.wgsl",
@@ -116,6 +116,7 @@ const KERNELS: [&str; 14] = [
     "contraction/staged.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
+    "map/squares.wgsl",
     "reduce/reduce.wgsl",
     "reduce/softmax.wgsl",
     "window/pool.wgsl",
