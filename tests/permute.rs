@@ -36,7 +36,7 @@ fn other_ranks_and_zero_sizes() {
     check(&[1, 0], &[65, 63]);
 }
 
-/// Squares of four by four, in tiles of 8 of them and of 4 by 8: with rows of whole vectors and not, on either side.
+/// Squares of four by four, in tiles of 8 of them by 2, 8 by 8 and 4 by 32: with rows of whole vectors and not, on either side.
 #[test]
 fn squares_at_the_edges_of_tiles() {
     for rows in [4, 5, 31, 32, 33, 36] {
@@ -44,8 +44,10 @@ fn squares_at_the_edges_of_tiles() {
             check(&[1, 0], &[rows, columns]);
         }
     }
-    // Rows that are far apart.
-    check(&[1, 0], &[20, 1024]);
+    // Rows of whole lines.
+    for (rows, columns) in [(16, 128), (32, 144), (80, 16)] {
+        check(&[1, 0], &[rows, columns]);
+    }
     check(&[0, 2, 3, 1], &[2, 20, 3, 8]);
     check(&[5, 1, 3, 0, 2, 4], &[4, 2, 3, 2, 2, 8]);
     check(&[3, 1, 0, 2], &[4, 0, 3, 8]);
