@@ -81,9 +81,11 @@ impl Problem {
                 request.collect(window::candidates(p, profile), |c| window::build(p, c, operands, profile))
             }
             Problem::Reduce(p) => {
-                request.collect(reduce::candidates(p, profile), |c| reduce::build(p, c, operands, profile))
+                request.collect(reduce::candidates(p, operands, profile), |c| reduce::build(p, c, operands, profile))
             }
-            Problem::Map(p) => request.collect(map::candidates(p, operands), |c| map::build(p, c, operands, profile)),
+            Problem::Map(p) => {
+                request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
+            }
         }
     }
 }

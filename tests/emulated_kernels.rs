@@ -117,6 +117,7 @@ const KERNELS: [&str; 15] = [
     "contraction/staged.wgsl",
     "contraction/tiled.wgsl",
     "map/map.wgsl",
+    "map/squares.wgsl",
     "reduce/reduce.wgsl",
     "reduce/softmax.wgsl",
     "window/pool.wgsl",

@@ -84,7 +84,39 @@ fn values_side_by_side_are_read_in_vectors() {
     assert_eq!(align(&[1], &[3, 8]), 16);
     assert_eq!(align(&[1, 2], &[3, 2, 4]), 16);
     assert_eq!(align(&[1], &[3, 9]), 4);
-    assert_eq!(align(&[0], &[3, 8]), 4);
+    assert_eq!(align(&[0], &[3, 8]), 16);
+    assert_eq!(align(&[0, 2], &[3, 5, 2, 8]), 16);
+    assert_eq!(align(&[0], &[3, 9]), 4);
+}
+
+#[test]
+fn neighbouring_columns_are_read_in_vectors() {
+    let mut random = Random::new(7);
+    for (len, columns) in [(1, 4), (3, 8), (7, 36), (8, 4), (65, 12), (300, 4), (9000, 4)] {
+        for kind in KINDS {
+            for last in [false, true] {
+                let op = Reduce { kind, last, dims: vec![0], ..Default::default() };
+                check(&op, &integers(&mut random, &[len, columns]));
+                check(&op, &HostTensor::new(&[len, columns], &vec![2.0f32; len * columns]).unwrap());
+                check(&op, &HostTensor::new(&[len, columns], &vec![f32::NAN; len * columns]).unwrap());
+            }
+        }
+    }
+    let words: Vec<u32> = (0..5 * 3 * 8).map(|_| random.bits() as u32).collect();
+    for kind in [ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min] {
+        check(
+            &Reduce { kind, dims: vec![0, 2], ..Default::default() },
+            &HostTensor::new(&[5, 2, 3, 4], &words).unwrap(),
+        );
+        check(&Reduce { kind, dims: vec![1], ..Default::default() }, &HostTensor::new(&[5, 3, 8], &words).unwrap());
+    }
+    // In pieces that hold whole vectors of columns, and in parts.
+    for gpu in devices() {
+        for (binding, operations) in [(512, f64::MAX), (1 << 20, 100.0), (1 << 20, 30.0)] {
+            let op = Reduce { kind: ReduceKind::ArgMax, dims: vec![1], ..Default::default() };
+            check_on(&pretend(gpu, binding, operations), &op, &integers(&mut random, &[3, 9, 12]));
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-const TABLE: [(&str, &str, &[&str]); 12] = [
+const TABLE: [(&str, &str, &[&str]); 13] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -51,6 +51,7 @@ const TABLE: [(&str, &str, &[&str]); 12] = [
     ("avg_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2"]),
     ("softmax", "ROWSxCOLUMNS", &["1024x1024", "64x65536", "16384x127"]),
     ("sum", "ROWSxCOLUMNS: of each row", &["1024x1024", "64x65536", "1x4194304"]),
+    ("column_sum", "ROWSxCOLUMNS: of each column", &["1024x1024", "65536x64"]),
     ("relu", "ELEMENTS", &["4194304", "1000003"]),
     ("add", "ELEMENTS", &["4194304", "1000003"]),
     ("transpose", "ROWSxCOLUMNS", &["2048x2048", "1000x3001"]),
@@ -118,8 +119,8 @@ fn case(op: &str, sizes: &[usize]) -> Option<OnShapes> {
             (Box::new(op), vec![vec![n, c, h, w]])
         }
         ("softmax", &[rows, columns]) => (Box::new(Softmax { dim: 1 }), vec![vec![rows, columns]]),
-        ("sum", &[rows, columns]) => {
-            let op = Reduce { kind: ReduceKind::Sum, dims: vec![1], ..Default::default() };
+        ("sum" | "column_sum", &[rows, columns]) => {
+            let op = Reduce { kind: ReduceKind::Sum, dims: vec![usize::from(op == "sum")], ..Default::default() };
             (Box::new(op), vec![vec![rows, columns]])
         }
         ("relu", &[len]) => (Box::new(Unary { kind: UnaryKind::Activation(Activation::Relu) }), vec![vec![len]]),

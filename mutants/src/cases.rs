@@ -245,6 +245,15 @@ fn maps(list: &mut List) {
     list.exact(Binary::default(), &[&[2, 3, 4], &[3, 1]]);
     list.exact(Permute { dims: vec![3, 1, 0, 2] }, &[&[2, 3, 4, 5]]);
     list.exact(Permute { dims: vec![5, 4, 3, 2, 1, 0] }, &[&[2, 3, 2, 3, 2, 3]]);
+    // In squares, with edges on either side, in more than one tile, and beside other dimensions.
+    for class in [Class::Unknown, Class::Cpu] {
+        for shape in [[40, 36], [36, 41], [41, 36], [16, 144]] {
+            list.exact(Permute { dims: vec![1, 0] }, &[&shape]).class = class;
+        }
+        list.exact(Permute { dims: vec![5, 1, 3, 0, 2, 4] }, &[&[4, 2, 3, 2, 3, 8]]).class = class;
+    }
+    small_grid(list.exact(Permute { dims: vec![1, 0] }, &[&[36, 200]]), 3);
+    small_bindings(list.exact(Permute { dims: vec![1, 0] }, &[&[16, 20]]), 512);
     for dim in 0..3 {
         let shapes = [1, 3, 2].map(|side| {
             let mut shape = [3, 2, 5];
@@ -432,6 +441,14 @@ fn reductions(list: &mut List) {
                     let op = Reduce { kind, dims: vec![1], last, ..Default::default() };
                     list.push(op, vec![tensor(&[2, len], &values)], exact).class = class;
                 }
+            }
+        }
+        // Four columns at once.
+        for class in [Class::Unknown, Class::Cpu] {
+            for last in [false, true] {
+                let values: Vec<f32> = list.random.integers(40 * 12).iter().map(|x| x - 9.0).collect();
+                let op = Reduce { kind, dims: vec![0], last, ..Default::default() };
+                list.push(op, vec![tensor(&[40, 12], &values)], exact).class = class;
             }
         }
         let arg = matches!(kind, ArgMax | ArgMin);

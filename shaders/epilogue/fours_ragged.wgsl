@@ -1,4 +1,4 @@
-// Rows of a matrix of any width, pitch and alignment in fours. What lies beyond a row is not stored.
+// Rows of any width and alignment in fours. What lies beyond a row is not stored.
 struct Params {
     offset: u32,
 }
@@ -10,9 +10,9 @@ struct State {
     width: u32,
 }
 
-// Fixes the row.
-fn begin(row: u32, pitch: u32, width: u32) -> State {
-    return State(params.offset + row * pitch, width);
+// Fixes the row, by the address of its first element.
+fn begin(start: u32, width: u32) -> State {
+    return State(params.offset + start, width);
 }
 
 fn store(state: State, four: u32, values: vec4<Elem>) {

@@ -1,5 +1,4 @@
-// Rows of a matrix in fours: vectors, of which each row is a whole number, and so is the pitch from a row to the next. The
-// offset counts vectors.
+// Rows in fours: vectors, of which each row is a whole number, and starts on one. The offset counts vectors.
 struct Params {
     offset: u32,
 }
@@ -10,9 +9,9 @@ struct State {
     base: u32,
 }
 
-// Fixes the row.
-fn begin(row: u32, pitch: u32, width: u32) -> State {
-    return State(params.offset + row * (pitch / 4u));
+// Fixes the row, by the address of its first element.
+fn begin(start: u32, width: u32) -> State {
+    return State(params.offset + start / 4u);
 }
 
 fn load(state: State, four: u32) -> vec4<Elem> {

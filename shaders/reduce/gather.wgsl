@@ -1,13 +1,17 @@
 // An invocation's share of a reduction: of the values from `first` on, so many, every one in team_SIZE from its place on.
-fn share(base: u32, first: u32, values: u32, place: u32) -> Carry {
+fn load(base: u32, i: u32) -> Carry {
+    return Carry(source_load(base, i), source_index(base, i));
+}
+
+fn share(base: u32, first: u32, values: u32, place: u32) -> array<Carry, OUTPUTS> {
     var carry: Carry;
     if place < values {
-        carry = source_load(base, first + place);
+        carry = load(base, first + place);
         for (var i = place + team_SIZE; i < values; i += team_SIZE) {
-            carry = combine(carry, source_load(base, first + i), ADDS);
+            carry = combine(carry, load(base, first + i), ADDS);
         }
     }
-    return carry;
+    return array(carry);
 }
 
 // Places of a team that have a share.

@@ -11,6 +11,10 @@ fn begin(o: u32, kept: vec4<u32>) -> u32 {
     return params.offset + 2u * o * params.columns;
 }
 
-fn load(base: u32, i: u32) -> Carry {
-    return Carry(bitcast<Elem>(data[base + 2u * i]), data[base + 2u * i + 1u]);
+fn load(base: u32, i: u32) -> Elem {
+    return bitcast<Elem>(data[base + 2u * i]);
+}
+
+fn index(base: u32, i: u32) -> u32 {
+    return data[base + 2u * i + 1u];
 }

@@ -3,13 +3,13 @@
 //   values of o:   | chunk | chunk | chunk | rest |
 //   a team:                |       |                 place, place + team_SIZE, ... of them, then a join
 //
-// Team:       an invocation, a subgroup or a workgroup (serial.wgsl, subgroup.wgsl, workgroup.wgsl): one part of one output.
-// Dispatch:   outputs * parts teams, folded.
+// Team:       an invocation, a subgroup or a workgroup (serial.wgsl, subgroup.wgsl, workgroup.wgsl): one part of OUTPUTS outputs.
+// Dispatch:   outputs / OUTPUTS * parts teams, folded.
 // Memory:     the team's.
 // Edges:      places beyond the values of a part carry nothing and are left out of the join. A sum of nothing is 0.
 struct Params {
     workgroups: u32,
-    pairs: u32, // outputs * parts
+    pairs: u32, // outputs / OUTPUTS * parts
     parts: u32,
     chunk: u32,
     len: u32,
@@ -32,15 +32,18 @@ fn main(
     if pair >= params.pairs {
         return;
     }
-    let o = pair / params.parts;
+    let o = OUTPUTS * (pair / params.parts);
     let part = pair % params.parts;
     let kept = unravel(o, vec3(params.size_1, params.size_2, params.size_3));
     let first = part * params.chunk;
     let values = min(params.chunk, params.len - first);
     let place = team_place(lane);
     let own = gather_share(source_begin(o, kept), first, values, place);
-    let carry = team_join(own, lane, gather_places(values), ADDS);
-    if place == 0u {
-        target_store(o, kept, part, carry);
+    // unroll
+    for (var c = 0u; c < OUTPUTS; c++) {
+        let carry = team_join(own[c], lane, gather_places(values), ADDS);
+        if place == 0u {
+            target_store(o + c, kept + vec4(0u, 0u, 0u, c), part, carry);
+        }
     }
 }

@@ -17,6 +17,6 @@ fn load(base: u32, four: u32) -> vec4<Elem> {
 }
 
 // The index of the i-th value of a reduction.
-fn index(i: u32) -> u32 {
+fn index(base: u32, i: u32) -> u32 {
     return params.first + i;
 }

@@ -110,7 +110,7 @@ fn main(
     // unroll
     for (var i = 0u; i < IN_ROWS; i++) {
         let vectors = select(0u, (width + 3u) / 4u, top + i < params.height);
-        rows[i] = Row(input_begin(plane * params.height + top + i, width, width), vectors);
+        rows[i] = Row(input_begin((plane * params.height + top + i) * width, width), vectors);
         // unroll
         for (var v = 0u; v < SPAN; v++) {
             // Where the first step will find what slides.
@@ -123,8 +123,9 @@ fn main(
     var indices: array<indices_State, ROWS>;
     // unroll
     for (var r = 0u; r < ROWS; r++) {
-        outputs[r] = output_begin(plane * params.out_height + band * ROWS + r, params.out_width, params.out_width);
-        indices[r] = indices_begin(plane * params.out_height + band * ROWS + r, params.out_width, params.out_width);
+        let start = (plane * params.out_height + band * ROWS + r) * params.out_width;
+        outputs[r] = output_begin(start, params.out_width);
+        indices[r] = indices_begin(start, params.out_width);
     }
     let rows_left = params.out_height - band * ROWS;
     for (var four = first; four < end; four++) {

@@ -1,5 +1,7 @@
 //! Maps: every element of the output is a function of one element of each input. Elementwise ops and copies.
 
+mod squares;
+
 use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
@@ -178,6 +180,8 @@ enum Way {
     Elements,
     /// Four neighbours along the last dimension, 16 bytes.
     Vectors,
+    /// Four of them by four along this dimension, the input's fastest.
+    Squares(usize),
 }
 
 impl Way {
@@ -185,8 +189,13 @@ impl Way {
     fn width(self) -> usize {
         match self {
             Way::Elements => 1,
-            Way::Vectors => VECTOR,
+            Way::Vectors | Way::Squares(_) => VECTOR,
         }
+    }
+
+    /// The multiple that pieces of a dimension should keep to.
+    fn grain(self, dim: usize, last: usize) -> usize {
+        if dim == last || self == Way::Squares(dim) { self.width() } else { 1 }
     }
 
     /// The type of a unit, as the kernels index it.
@@ -195,9 +204,9 @@ impl Way {
             (Way::Elements, DType::I32) => "array<i32, 1>",
             (Way::Elements, DType::U32) => "array<u32, 1>",
             (Way::Elements, _) => "array<f32, 1>",
-            (Way::Vectors, DType::I32) => "vec4<i32>",
-            (Way::Vectors, DType::U32) => "vec4<u32>",
-            (Way::Vectors, _) => "vec4<f32>",
+            (_, DType::I32) => "vec4<i32>",
+            (_, DType::U32) => "vec4<u32>",
+            _ => "vec4<f32>",
         }
     }
 
@@ -215,7 +224,7 @@ impl Way {
     }
 
     fn is_in_vectors(self) -> bool {
-        self != Way::Elements
+        self == Way::Vectors
     }
 }
 
@@ -240,7 +249,7 @@ impl Map {
         // What is left of a single row is a dispatch of its own.
         let long_enough = whole(part.sizes[last]) || (last == 0 && part.sizes[0] >= LEAST_RAGGED);
         let in_vectors = target && long_enough && aligned(&operands.outputs[0]) && part.arguments.iter().all(argument);
-        if in_vectors { Way::Vectors } else { Way::Elements }
+        if in_vectors { Way::Vectors } else { squares::along(self, part).map_or(Way::Elements, Way::Squares) }
     }
 }
 
@@ -252,11 +261,18 @@ const LEAST_RAGGED: usize = 1 << 14;
 pub(crate) type Variant = bool;
 
 /// The candidates for a problem on a device, best first.
-pub(crate) fn candidates(problem: &Map, operands: &Operands<'_>) -> Vec<Candidate<Variant>> {
+pub(crate) fn candidates(problem: &Map, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
     let candidate = |variant, name: &str, why: &str| Candidate { variant, name: name.into(), why: why.into() };
     let scalar = candidate(false, "map/scalar", "runs within any limits");
-    let in_vectors = |part: &&Part| problem.way(part, operands).is_in_vectors();
-    let (count, parts) = (problem.parts.iter().filter(in_vectors).count(), problem.parts.len());
+    if let [part] = &problem.parts[..]
+        && let Way::Squares(along) = problem.way(part, operands)
+    {
+        let (worth_it, why) = squares::reason(part, along, operands, profile);
+        let squares = candidate(true, "map/squares", why);
+        return if worth_it { vec![squares, scalar] } else { vec![scalar, squares] };
+    }
+    let ways = problem.parts.iter().map(|part| problem.way(part, operands));
+    let (count, parts) = (ways.filter(|way| way.is_in_vectors()).count(), problem.parts.len());
     if count == 0 {
         return vec![scalar];
     }
@@ -292,7 +308,12 @@ pub(crate) fn build(
         for (whole, way) in halves(&part.sizes, way) {
             let pieces = Pieces { op: operands.op, dtype: problem.dtype, part, way };
             for region in split(&pieces, whole, profile)? {
-                built.dispatches.push(dispatch(problem, &pieces, &region, operands, profile)?);
+                built.dispatches.push(match way {
+                    Way::Squares(along) => {
+                        squares::dispatch(&pieces, along, &region, operands, profile, &mut built.aligned)?
+                    }
+                    _ => dispatch(problem, &pieces, &region, operands, profile)?,
+                });
             }
         }
     }
@@ -346,8 +367,7 @@ impl Divisible for Pieces<'_> {
 
     fn cuts(&self) -> Vec<Cut> {
         let last = self.part.sizes.len().wrapping_sub(1);
-        let grain = |dim| if dim == last { self.way.width() } else { 1 };
-        (0..self.part.sizes.len()).map(|dim| Cut { dim, grain: grain(dim), free: true }).collect()
+        (0..self.part.sizes.len()).map(|dim| Cut { dim, grain: self.way.grain(dim, last), free: true }).collect()
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {

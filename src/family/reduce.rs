@@ -29,7 +29,9 @@ const PARTIAL: ShaderFile = shader!("reduce/partial.wgsl");
 const COMBINE: ShaderFile = shader!("reduce/combine.wgsl");
 const GATHER: ShaderFile = shader!("reduce/gather.wgsl");
 const GATHER_FOURS: ShaderFile = shader!("reduce/gather_fours.wgsl");
-const UNRAVEL: ShaderFile = shader!("reduce/unravel.wgsl");
+const GATHER_COLUMNS: ShaderFile = shader!("reduce/gather_columns.wgsl");
+const COMBINE_FOURS: ShaderFile = shader!("reduce/combine_fours.wgsl");
+const UNRAVEL: ShaderFile = shader!("common/unravel.wgsl");
 const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
@@ -112,16 +114,46 @@ impl Reduce {
         self.reduced.iter().product()
     }
 
-    /// Whether the input is rows of whole vectors, aligned to them, and each is reduced.
-    fn fours(&self, operands: &Operands<'_>) -> bool {
-        let dense = self.kept.len() <= 1 && self.reduced_strides == [1] && self.reduced[0] > 0;
-        let counts = self.kept_strides.iter().chain(&self.reduced).copied();
-        dense && Fours::of(&operands.inputs[0], counts) == Fours::Vectors
+    /// What is read at once: vectors where the input is rows of whole ones and aligned to them.
+    fn way(&self, operands: &Operands<'_>) -> Way {
+        let whole = |counts: &[&[usize]]| {
+            Fours::of(&operands.inputs[0], counts.iter().copied().flatten().copied()) == Fours::Vectors
+        };
+        if self.kept.len() <= 1 && self.reduced_strides == [1] && self.reduced[0] > 0 {
+            return if whole(&[&self.kept_strides, &self.reduced]) { Way::Rows } else { Way::Values };
+        }
+        match (&self.kept_strides[..], self.kept.last()) {
+            ([outer @ .., 1], Some(&columns)) if whole(&[outer, &self.reduced_strides, &[columns]]) => Way::Columns,
+            _ => Way::Values,
+        }
     }
 
     /// Element type of output 0.
     fn out(&self) -> DType {
         if self.task.is_arg() { DType::U32 } else { self.dtype }
+    }
+}
+
+/// What a reduction reads at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A value.
+    Values,
+    /// Four of one output, side by side.
+    Rows,
+    /// One of each of four outputs, side by side.
+    Columns,
+}
+
+impl Way {
+    /// Values that are read at once.
+    fn unit(self) -> usize {
+        if self == Way::Values { 1 } else { 4 }
+    }
+
+    /// Outputs of a team.
+    fn outputs(self) -> usize {
+        if self == Way::Columns { 4 } else { 1 }
     }
 }
 
@@ -202,21 +234,27 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 }
 
 /// The candidates for a problem on a device, best first.
-pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candidate<Variant>> {
+pub(crate) fn candidates(
+    problem: &Reduce,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Vec<Candidate<Variant>> {
     if problem.task.spreads() {
         return softmax::candidates(problem, profile);
     }
     let outputs: usize = problem.kept.iter().product();
-    let len = problem.len();
-    let facts = format!("{outputs} outputs of {len} values");
+    let (len, way) = (problem.len(), problem.way(operands));
+    let teams = outputs / way.outputs();
+    let columns = if way == Way::Columns { ", four columns at once" } else { "" };
+    let facts = format!("{outputs} outputs of {len} values{columns}");
     let candidate = |variant: Variant, why: &str| {
         let (team, parts) = (variant.team.name(), len.div_ceil(variant.chunk));
         let parts = if parts > 1 { format!(" in {parts} parts") } else { String::new() };
         Candidate { variant, name: format!("reduce/{team} {}{parts}", variant.lanes), why: format!("{facts}: {why}") }
     };
-    // A variant that cuts reductions so that there are some `teams`, each with `least` values or more.
-    let spread_out = |variant: Variant, teams: usize, least: usize| {
-        let parts = (teams / outputs.max(1)).min(len / least);
+    // A variant that cuts reductions so that there are as many teams as `wanted`, each with `least` values or more.
+    let spread_out = |variant: Variant, wanted: usize, least: usize| {
+        let parts = (wanted / teams.max(1)).min(len / least);
         // Whole fours, as they are read at once.
         let chunk = len.div_ceil(parts.max(1)).next_multiple_of(4).min(variant.chunk);
         (parts > 1).then(|| candidate(Variant { chunk, ..variant }, "too few outputs to fill the device"))
@@ -230,10 +268,11 @@ pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candi
         let serial = Variant::new(Team::Invocation, 8);
         let shared = profile.fixed_subgroup_size().map(|size| Variant::new(Team::Subgroup, size));
         list.extend(spread_out(shared.unwrap_or(serial), 64, 8192));
-        // Where the values of an output lie side by side, a workgroup for each costs less than reading several at once from some
-        // 256 values on. With few outputs lanes would be idle.
-        let near = problem.reduced_strides.last() == Some(&1) && len >= 256;
-        let alone = shared.is_none() || !near && outputs >= 16;
+        // Where the values of an output lie side by side, or those of four do, a workgroup for each costs less than reading several
+        // at once from some 256 values on: sums down 1024 x 1024 took 0.55 ms so and 0.58 by invocations, 6.8 and 2.9 down
+        // 32 x 131072. With few outputs lanes would be idle.
+        let near = (problem.reduced_strides.last() == Some(&1) || way == Way::Columns) && len >= 256;
+        let alone = shared.is_none() || !near && teams >= 16;
         let shared = shared.map(|shared| candidate(shared, "class Cpu: a subgroup for each, without barriers"));
         let serial = candidate(serial, "class Cpu: no barriers");
         list.extend(if alone { [Some(serial), shared] } else { [shared, Some(serial)] }.into_iter().flatten());
@@ -245,7 +284,7 @@ pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candi
     let serial = Variant::new(Team::Invocation, 64);
     // An invocation for each output fills a device from some ten thousand outputs on, and short reductions leave most
     // of a workgroup idle.
-    if len < 32 || outputs >= 16_384 && len < 256 {
+    if len < 32 || teams >= 16_384 && len < 256 {
         list.push(candidate(serial, "outputs fill the device"));
         list.push(candidate(together, "invocations share a reduction"));
     } else {
@@ -259,15 +298,16 @@ pub(crate) fn candidates(problem: &Reduce, profile: &DeviceProfile) -> Vec<Candi
 struct Pieces<'a> {
     op: &'static str,
     problem: &'a Reduce,
-    /// Whether rows are whole vectors of an operand that is aligned to them.
-    fours: bool,
+    /// What is read at once, where a region allows it.
+    way: Way,
 }
 
 impl Pieces<'_> {
-    /// Whether a region is a run of whole vectors for each output.
-    fn in_fours(&self, reduced: &[Range<usize>]) -> bool {
+    /// What is read at once in a region: single values where it does not start and end with vectors.
+    fn way(&self, kept: &[Range<usize>], reduced: &[Range<usize>]) -> Way {
         let whole = |range: &Range<usize>| range.start.is_multiple_of(4) && range.len().is_multiple_of(4);
-        self.fours && reduced.iter().all(whole)
+        let along = if self.way == Way::Rows { reduced.last() } else { kept.last() };
+        if along.is_some_and(whole) { self.way } else { Way::Values }
     }
 
     fn whole(&self) -> Region {
@@ -304,7 +344,12 @@ impl Divisible for Pieces<'_> {
         let mut dims: Vec<usize> = (0..kept + self.problem.reduced.len()).filter(|&dim| cuttable(dim)).collect();
         // The outermost first: that halves what a part spans.
         dims.sort_by_key(|&dim| std::cmp::Reverse(self.stride(dim)));
-        let grain = |dim: usize| if self.fours && dim >= kept { 4 } else { 1 };
+        let along = match self.way {
+            Way::Values => None,
+            Way::Rows => Some(kept),
+            Way::Columns => kept.checked_sub(1),
+        };
+        let grain = |dim: usize| if along == Some(dim) { 4 } else { 1 };
         dims.into_iter().map(|dim| Cut { dim, grain: grain(dim), free: true }).collect()
     }
 
@@ -386,7 +431,7 @@ pub(crate) fn build(
         return softmax::build(problem, variant, operands, profile);
     }
     let op = operands.op;
-    let pieces = Pieces { op, problem, fours: problem.fours(operands) };
+    let pieces = Pieces { op, problem, way: problem.way(operands) };
     let regions = split(&pieces, pieces.whole(), profile)?;
     let dims = problem.kept.len();
     let mut kept = boxes(&regions, 0..dims);
@@ -418,7 +463,8 @@ pub(crate) fn build(
         }
     }
     built.scratch.extend((columns > 1).then_some(scratch));
-    built.aligned.extend(reduced.iter().any(|reduced| pieces.in_fours(reduced)).then_some(Slot::Input(0)));
+    let in_vectors = kept.iter().any(|kept| reduced.iter().any(|reduced| pieces.way(kept, reduced) != Way::Values));
+    built.aligned.extend(in_vectors.then_some(Slot::Input(0)));
     Ok(built)
 }
 
@@ -463,23 +509,25 @@ fn dispatch(
         assembly.constant("", name, Value::Bool(value));
     }
     let outputs = count(job.kept);
-    let len = match job.values {
-        Values::Tensor { reduced, .. } => count(reduced),
-        Values::Partials => job.columns,
+    let (len, way) = match job.values {
+        Values::Tensor { reduced, .. } => (count(reduced), pieces.way(job.kept, reduced)),
+        Values::Partials => (job.columns, Way::Values),
     };
     sizes(&mut assembly, "", job.kept)?;
     assembly.size("", "len", len)?;
     let in_parts = job.columns > 1 && matches!(job.values, Values::Tensor { .. });
     let parts = if in_parts { len.div_ceil(variant.chunk).max(1) } else { 1 };
     assembly.constant("", "ADDS", Value::Bool(matches!(task, Task::Sum | Task::Mean { .. })));
-    assembly.size("", "pairs", outputs.saturating_mul(parts))?.size("", "parts", parts)?;
+    let pairs = (outputs / way.outputs()).saturating_mul(parts);
+    assembly.size("", "pairs", pairs)?.size("", "parts", parts)?;
+    assembly.constant("", "OUTPUTS", Value::U32(way.outputs() as u32));
     assembly.size("", "chunk", if in_parts { variant.chunk } else { len })?;
-    let moved = bind_source(&mut assembly, pieces, job)? + bind_target(&mut assembly, pieces, job)?;
+    let moved = bind_source(&mut assembly, pieces, way, job)? + bind_target(&mut assembly, pieces, job)?;
     let flops = match job.values {
         Values::Tensor { reduced, .. } => pieces.flops(&Region([job.kept, reduced].concat())),
         Values::Partials => outputs as f64 * len as f64,
     };
-    let workgroups = variant.workgroups(outputs as u64 * parts as u64);
+    let workgroups = variant.workgroups(pairs as u64);
     assembly.dispatch(profile, workgroups, Work { flops, bytes: moved as f64 })
 }
 
@@ -489,7 +537,7 @@ fn partials(job: &Job<'_>) -> Range<u64> {
 }
 
 /// Fills the hook that values come from; returns the bytes that are read.
-fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> Result<u64> {
+fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, way: Way, job: &Job<'_>) -> Result<u64> {
     let p = pieces.problem;
     let Values::Tensor { reduced, .. } = job.values else {
         let range = partials(job);
@@ -500,16 +548,22 @@ fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> R
     };
     let range = pieces.source(&[job.kept, reduced].concat());
     let bytes = range.end - range.start;
-    let fours = pieces.in_fours(reduced);
-    let unit = if fours { 4 } else { 1 };
+    let unit = way.unit();
     let binding = Binding { slot: Slot::Input(0), range, access: Access::Read, element: unit as u64 * p.dtype.size() };
     assembly.bind("source", binding);
-    if fours {
-        assembly.fragment("source", SOURCE_FOURS).fragment("gather", GATHER_FOURS);
+    match way {
+        Way::Values => assembly.fragment("gather", GATHER),
+        Way::Rows => assembly.fragment("gather", GATHER_FOURS).common(COMBINE_FOURS),
+        Way::Columns => assembly.fragment("gather", GATHER_COLUMNS).common(COMBINE_FOURS),
+    };
+    if way == Way::Rows {
+        assembly.fragment("source", SOURCE_FOURS);
         assembly.size("source", "pitch", p.kept_strides.last().copied().unwrap_or(0) / unit)?;
     } else {
-        assembly.fragment("source", SOURCE).fragment("gather", GATHER);
-        assembly.constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
+        assembly.fragment("source", SOURCE).constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
+        let elem = p.dtype.wgsl().unwrap_or("f32");
+        assembly.constant("source", "Unit", Value::Type(if way == Way::Columns { "vec4<Elem>" } else { elem }));
+        assembly.constant("source", "WIDTH", Value::U32(unit as u32));
         let strides = KEPT.iter().zip(four(&p.kept_strides, 0)).chain(REDUCED.iter().zip(four(&p.reduced_strides, 0)));
         for (name, stride) in strides {
             assembly.size("source", name, stride)?;

@@ -37,6 +37,8 @@ pub fn ops() -> Vec<Case> {
         (Box::new(Softmax { dim: 1 }), vec![plane.clone()]),
         (Box::new(LogSoftmax { dim: 3 }), vec![plane.clone()]),
         (Box::new(Permute { dims: vec![3, 1, 0, 2] }), vec![plane.clone()]),
+        (Box::new(Permute { dims: vec![0, 2, 1] }), vec![vec![2, 12, 8]]),
+        (Box::new(Permute { dims: vec![1, 0] }), vec![vec![7, 12]]),
         (Box::new(Unary { kind: UnaryKind::Erf }), vec![plane.clone()]),
         (Box::new(Binary { kind: BinaryKind::Pow }), vec![plane.clone(), vec![9, 1]]),
         (Box::new(BatchNorm::default()), vec![plane.clone(), vec![4], vec![4], vec![4], vec![4]]),
@@ -62,5 +64,6 @@ pub fn whole_ops() -> Vec<Case> {
         (Box::new(Reduce { kind: ReduceKind::Max, ..Default::default() }), vec![plane.clone()]),
         (Box::new(Pad { padding: vec![[1, 2]; 4], ..Pad::default() }), vec![plane]),
         (Box::new(Binary { kind: BinaryKind::Sub }), vec![vec![3, 40], vec![40]]),
+        (Box::new(Permute { dims: vec![1, 0] }), vec![vec![8, 12]]),
     ]
 }
