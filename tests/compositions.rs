@@ -11,12 +11,23 @@ use tilewise::{Class, DType, DeviceProfile, Layout, wgpu};
 fn translate(text: &str) -> Result<(), String> {
     let say = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP)
+    let capabilities = Capabilities::IMMEDIATES
+        | Capabilities::SUBGROUP
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::COOPERATIVE_MATRIX;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| error.emit_to_string(text))?;
     back::spv::write_vec(&module, &info, &Default::default(), None).map_err(|error| say(&error))?;
-    let msl = back::msl::Options { fake_missing_bindings: true, ..Default::default() };
-    back::msl::write_string(&module, &info, &msl, &Default::default()).map_err(|error| say(&error))?;
+    // Metal has no matrices of 16 x 16, and DX12 none at all.
+    if !text.contains("coop_mat16x16") {
+        let lang_version = if text.contains("coop_mat") { (2, 3) } else { (1, 0) };
+        let msl = back::msl::Options { fake_missing_bindings: true, lang_version, ..Default::default() };
+        back::msl::write_string(&module, &info, &msl, &Default::default()).map_err(|error| say(&error))?;
+    }
+    if text.contains("coop_mat") {
+        return Ok(());
+    }
     let hlsl = back::hlsl::Options { immediates_target: Some(Default::default()), ..Default::default() };
     back::hlsl::Writer::new(&mut String::new(), &hlsl, &Default::default())
         .write(&module, &info, None)
@@ -42,6 +53,10 @@ fn every_composition_is_valid_on_every_backend() {
             let mut profile = DeviceProfile { class, subgroup_size: (8, 8), ..DeviceProfile::baseline() };
             if class == Class::Cpu {
                 profile.features |= wgpu::Features::SUBGROUP;
+            }
+            if class == Class::Unknown {
+                profile.features |= wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+                profile.cooperative_matrices = vec![if immediates { 16 } else { 8 }];
             }
             if immediates {
                 profile.features |= wgpu::Features::IMMEDIATES;

@@ -359,7 +359,10 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(fails(op, &[f32s(&[3, 8, 9]), weight.clone()]), "conv2d: x has 3 dimensions, 4 wanted");
     assert_eq!(fails(op, &[x.clone(), f32s(&[4, 3, 3])]), "conv2d: weight has 3 dimensions, 4 wanted");
     assert_eq!(fails(op, &[x.clone(), weight.clone(), f32s(&[1, 4])]), "conv2d: bias has 2 dimensions, 1 wanted");
-    assert_eq!(fails(op, &[x.clone(), Layout::new(&[4, 3, 3, 3], DType::I32)]), "conv2d: weight is i32, f32 wanted");
+    assert_eq!(
+        fails(op, &[x.clone(), Layout::new(&[4, 3, 3, 3], DType::I32)]),
+        "conv2d: weight is i32, f32 or f16 wanted"
+    );
     assert_eq!(
         fails(op, &[x.clone(), f32s(&[4, 2, 3, 3])]),
         "conv2d: x [2, 3, 8, 9] in 1 groups has 3 channels each, weight [4, 2, 3, 3] has 2"

@@ -105,9 +105,10 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
 }
 
 /// The kernels of the crate: a new one has to be added here, and to the cases.
-const KERNELS: [&str; 15] = [
+const KERNELS: [&str; 17] = [
     "contraction/broadcast.wgsl",
     "contraction/combine.wgsl",
+    "contraction/cooperative.wgsl",
     "contraction/depthwise.wgsl",
     "contraction/direct.wgsl",
     "contraction/narrow.wgsl",

@@ -3,18 +3,14 @@
 
 mod common;
 
-use common::with_profile;
+use common::{COOPERATIVE, with_profile};
 use half::f16;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    Activation, Class, ContractionBody, ContractionVariant, Conv2d, DType, DeviceProfile, EmulatorOptions, Gpu, Layout,
-    Matmul, Op, Padding, Precision, wgpu,
+    Activation, Class, ContractionVariant, Conv2d, DType, DeviceProfile, EmulatorOptions, Gpu, Layout, Matmul, Op,
+    Padding, Precision, wgpu,
 };
-
-/// Two subgroups, one matrix of 16 by 16 each or four of 8 by 8.
-const SMALL: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Cooperative, lanes: (2, 1), per_lane: (16, 16), step: 16, parts: 1 };
 
 fn emulator(subgroup_size: u32) -> Gpu {
     Gpu::emulated(EmulatorOptions { subgroup_size, ..Default::default() }).unwrap()
@@ -60,7 +56,7 @@ fn products_at_every_edge_of_a_tile() {
         for side in gpu.profile().cooperative_matrices.clone() {
             let gpu = with_profile(&gpu, |profile| {
                 profile.cooperative_matrices = vec![side];
-                profile.contractions = vec![SMALL, ContractionVariant { parts: 2, ..SMALL }];
+                profile.contractions = vec![COOPERATIVE, ContractionVariant { parts: 2, ..COOPERATIVE }];
             });
             for (number, (m, n, k)) in
                 [(16, 32, 16), (1, 1, 1), (15, 33, 17), (17, 31, 48), (35, 67, 8)].into_iter().enumerate()
@@ -79,7 +75,7 @@ fn products_at_every_edge_of_a_tile() {
 #[test]
 fn convolutions() {
     for gpu in able() {
-        let gpu = with_profile(&gpu, |profile| profile.contractions = vec![SMALL]);
+        let gpu = with_profile(&gpu, |profile| profile.contractions = vec![COOPERATIVE]);
         let op = Conv2d { padding: Padding::all(1), precision: Precision::F16Multiply, ..Default::default() };
         check(&gpu, &op, &[(vec![2, 3, 7, 9], DType::F32), (vec![17, 3, 3, 3], DType::F16), (vec![17], DType::F32)]);
     }
@@ -126,7 +122,7 @@ fn nothing_is_rounded_in_silence() {
 /// What f16 cannot hold: nothing is said of it, and what it can hold is right beside it.
 #[test]
 fn factors_that_f16_cannot_hold() {
-    let gpu = with_profile(&emulator(32), |profile| profile.contractions = vec![SMALL]);
+    let gpu = with_profile(&emulator(32), |profile| profile.contractions = vec![COOPERATIVE]);
     let a = HostTensor::new(&[2, 2], &[1e6f32, 1.0, 2.0, 0.5]).unwrap();
     let b = HostTensor::new(&[2, 1], &[1.0f32, 3.0]).unwrap();
     let expected = matmul().twin(&[a.clone(), b.clone()], &tilewise::reference::Select::All).unwrap();

@@ -7,7 +7,7 @@ use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat,
     ContractionBody, ContractionVariant, Conv2d, ConvTranspose2d, DeviceProfile, LogSoftmax, Matmul, MaxPool2d, Pad,
-    PadMode, Padding, Permute, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
+    PadMode, Padding, Permute, Precision, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
 };
 
 /// An op on its inputs, planned for a profile.
@@ -36,6 +36,11 @@ const DEPTHWISE: ContractionVariant =
 const STAGED: ContractionVariant =
     ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1 };
 const STAGED_UNEVENLY: ContractionVariant = ContractionVariant { lanes: (4, 3), per_lane: (8, 8), parts: 3, ..STAGED };
+/// Two matrices a subgroup and two steps of them; and three of the smaller ones, with sums in parts.
+const COOPERATIVE: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Cooperative, lanes: (2, 2), per_lane: (32, 16), step: 32, parts: 1 };
+const COOPERATIVE_IN_PARTS: ContractionVariant =
+    ContractionVariant { lanes: (3, 1), per_lane: (16, 24), step: 16, parts: 3, ..COOPERATIVE };
 const FEW_ROWS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1 };
 const FEW_COLUMNS: ContractionVariant =
@@ -99,7 +104,17 @@ fn small_grid(profile: &mut DeviceProfile, side: u32) {
 /// Every case, for devices with the given profile.
 pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     let mut profile = profile.clone();
-    profile.contractions = vec![TILED, DIRECT, STAGED, STAGED_UNEVENLY, FEW_ROWS, FEW_COLUMNS, DEPTHWISE];
+    profile.contractions = vec![
+        TILED,
+        DIRECT,
+        STAGED,
+        STAGED_UNEVENLY,
+        COOPERATIVE,
+        COOPERATIVE_IN_PARTS,
+        FEW_ROWS,
+        FEW_COLUMNS,
+        DEPTHWISE,
+    ];
     let mut list = List { cases: Vec::new(), profile, random: Random::new(0x3117A) };
     let of_a_subgroup = [BROADCAST, PATCHES].into_iter().filter_map(|body| list.of_a_subgroup(body));
     list.profile.contractions.extend(of_a_subgroup.collect::<Vec<_>>());
@@ -109,7 +124,22 @@ pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     functions(&mut list);
     pools(&mut list);
     reductions(&mut list);
+    rounded_products(&mut list);
     list.cases
+}
+
+/// Factors that may be rounded, those of whole numbers not.
+fn rounded_products(list: &mut List) {
+    let op = Matmul { precision: Precision::F16Multiply, ..Default::default() };
+    list.exact(op, &[&[2, 65, 40], &[40, 75]]);
+    // More steps than a fault of one could hide in.
+    list.exact(op, &[&[5, 350], &[350, 8]]);
+    list.floats(op, &[&[9, 17], &[17, 35]]);
+    // A surplus of workgroups, that would lie beyond the last entry.
+    small_grid(list.exact(op, &[&[10, 9, 3], &[10, 3, 5]]), 3);
+    // Runs of a row, the last shorter, and whole vectors.
+    let depthwise = Conv2d { groups: 2, ..Default::default() };
+    list.exact(depthwise, &[&[1, 2, 2, 262], &[2, 1, 1, 3]]).class = Class::Cpu;
 }
 
 fn contractions(list: &mut List) {
@@ -250,7 +280,7 @@ fn maps(list: &mut List) {
         for shape in [[40, 36], [36, 41], [41, 36], [16, 144]] {
             list.exact(Permute { dims: vec![1, 0] }, &[&shape]).class = class;
         }
-        list.exact(Permute { dims: vec![5, 1, 3, 0, 2, 4] }, &[&[4, 2, 3, 2, 3, 8]]).class = class;
+        list.exact(Permute { dims: vec![5, 1, 3, 0, 2, 4] }, &[&[2, 2, 3, 2, 8, 8]]).class = class;
     }
     small_grid(list.exact(Permute { dims: vec![1, 0] }, &[&[36, 200]]), 3);
     small_bindings(list.exact(Permute { dims: vec![1, 0] }, &[&[16, 20]]), 512);

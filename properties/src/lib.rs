@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, devices};
-use tilewise::{Activation, Class, DType, DeviceProfile, Error, Gpu, Layout, Plan, Slot};
+use tilewise::{Activation, Class, DType, DeviceProfile, Error, Gpu, Layout, Plan, Slot, wgpu};
 
 /// Runs a property on so many cases, or on as many as `PROPTEST_CASES` says.
 ///
@@ -89,7 +89,8 @@ const SMALL: usize = 4096;
 /// Where it does not hold.
 pub fn planned(class: Class, op: &dyn Twin, inputs: &[Layout]) -> TestCaseResult {
     let outputs = op.infer(inputs);
-    let profile = DeviceProfile { class, ..DeviceProfile::baseline() };
+    let features = wgpu::Features::SHADER_F16;
+    let profile = DeviceProfile { class, features, ..DeviceProfile::baseline() };
     match (op.plans(&profile, inputs), &outputs) {
         (Ok(plans), Ok(outputs)) => {
             plans.iter().try_for_each(|plan| keeps_to(plan, inputs, outputs, &profile))?;
@@ -105,6 +106,7 @@ pub fn planned(class: Class, op: &dyn Twin, inputs: &[Layout]) -> TestCaseResult
         && inputs.iter().all(|layout| layout.len() <= SMALL)
     {
         let blank = |layout: &Layout| match layout.dtype {
+            DType::F16 => HostTensor::new(&layout.shape, &vec![half::f16::ZERO; layout.len()]),
             DType::I32 => HostTensor::new(&layout.shape, &vec![0i32; layout.len()]),
             DType::U32 => HostTensor::new(&layout.shape, &vec![0u32; layout.len()]),
             _ => HostTensor::new(&layout.shape, &vec![0f32; layout.len()]),

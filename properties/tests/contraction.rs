@@ -3,9 +3,10 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use tilewise::reference::Twin;
 use tilewise::verify::devices;
-use tilewise::{Activation, Conv2d, ConvTranspose2d, DType, Layout, Matmul, Op, Padding};
+use tilewise::{Activation, Conv2d, ConvTranspose2d, DType, Layout, Matmul, Op, Padding, Precision};
 use tilewise_properties::{
     activation, any_layouts, any_value, class, correct, data, is_exact, lack, limited, planned, run, side, size,
 };
@@ -38,6 +39,7 @@ fn matmul(activation: impl Strategy<Value = Activation>) -> impl Strategy<Value 
             alpha,
             beta,
             activation,
+            ..Default::default()
         },
     );
     let batch = prop_oneof![2 => Just(vec![]), 3 => prop::collection::vec(0usize..=3, 1..=5)];
@@ -116,6 +118,7 @@ fn conv2d(([kh, kw], bias, activation): Fixed) -> impl Strategy<Value = Valid<Co
             dilation: [y.dilation, x.dilation],
             groups,
             activation,
+            ..Default::default()
         };
         // The image is made large enough for the kernel.
         let [height, width] = [y, x].map(|side| {
@@ -232,17 +235,30 @@ fn fitting_or_any(fitting: Vec<Vec<usize>>) -> impl Strategy<Value = Vec<Layout>
     prop_oneof![4 => Just(layouts(&fitting)), 1 => any_layouts(rank)]
 }
 
+/// How factors are multiplied, and what is asked of the output.
+fn types() -> impl Strategy<Value = (Precision, Option<DType>)> {
+    let output = prop_oneof![4 => Just(None), 1 => select(vec![DType::F32, DType::F16, DType::U8]).prop_map(Some)];
+    (select(vec![Precision::F32, Precision::F16Multiply]), output)
+}
+
 #[test]
 fn products_of_any_shapes_are_planned_or_refused() {
-    let strategy = (any::<(bool, bool, bool)>(), any_sizes(), any::<(f32, f32)>(), activation()).prop_flat_map(
-        |((transpose_a, transpose_b, addend), [batch, wide, m, n, k], (alpha, beta), activation)| {
-            let op = Matmul { transpose_a, transpose_b, alpha, beta, activation };
-            let a = if transpose_a { vec![batch, 1, k, m] } else { vec![batch, 1, m, k] };
-            let b = if transpose_b { vec![wide, n, k] } else { vec![wide, k, n] };
-            let c = addend.then(|| vec![batch, 1, m, 1]);
-            (Just(op), fitting_or_any([Some(a), Some(b), c].into_iter().flatten().collect()))
-        },
-    );
+    let strategy = (any::<(bool, bool, bool)>(), any_sizes(), any::<(f32, f32)>(), activation(), types())
+        .prop_flat_map(
+            |(
+                (transpose_a, transpose_b, addend),
+                [batch, wide, m, n, k],
+                (alpha, beta),
+                activation,
+                (precision, output),
+            )| {
+                let op = Matmul { transpose_a, transpose_b, alpha, beta, activation, precision, output };
+                let a = if transpose_a { vec![batch, 1, k, m] } else { vec![batch, 1, m, k] };
+                let b = if transpose_b { vec![wide, n, k] } else { vec![wide, k, n] };
+                let c = addend.then(|| vec![batch, 1, m, 1]);
+                (Just(op), fitting_or_any([Some(a), Some(b), c].into_iter().flatten().collect()))
+            },
+        );
     run(400, (class(), strategy), |(class, (op, inputs))| planned(class, &op, &inputs));
 }
 
@@ -253,17 +269,16 @@ fn any_padding() -> impl Strategy<Value = Padding> {
 #[test]
 fn convolutions_of_any_shapes_are_planned_or_refused() {
     let pair = || any_sizes::<2>();
-    let options = (pair(), any_padding(), pair(), pair(), any_value(), activation());
-    let strategy = (options, any_sizes(), any::<bool>()).prop_flat_map(
-        |((stride, padding, dilation, output_padding, groups, activation), [n, c, h, w, o, kh, kw], bias)| {
-            let conv = Conv2d { stride, padding, dilation, groups, activation };
-            let transposed = ConvTranspose2d { stride, padding, output_padding, dilation, groups, activation };
-            let (all_in, all_out) = (c.saturating_mul(groups), o.saturating_mul(groups));
-            let fitting = shapes([n, all_in, h, w], [all_out, c, kh, kw], bias.then_some(all_out));
-            let turned = shapes([n, all_in, h, w], [all_in, o, kh, kw], bias.then_some(all_out));
-            (Just((conv, transposed)), fitting_or_any(fitting), fitting_or_any(turned))
-        },
-    );
+    let options = (pair(), any_padding(), pair(), pair(), any_value(), activation(), types());
+    let strategy = (options, any_sizes(), any::<bool>()).prop_flat_map(|(options, [n, c, h, w, o, kh, kw], bias)| {
+        let (stride, padding, dilation, output_padding, groups, activation, (precision, output)) = options;
+        let conv = Conv2d { stride, padding, dilation, groups, activation, precision, output };
+        let transposed = ConvTranspose2d { stride, padding, output_padding, dilation, groups, activation };
+        let (all_in, all_out) = (c.saturating_mul(groups), o.saturating_mul(groups));
+        let fitting = shapes([n, all_in, h, w], [all_out, c, kh, kw], bias.then_some(all_out));
+        let turned = shapes([n, all_in, h, w], [all_in, o, kh, kw], bias.then_some(all_out));
+        (Just((conv, transposed)), fitting_or_any(fitting), fitting_or_any(turned))
+    });
     run(400, (class(), strategy), |(class, ((conv, transposed), inputs, turned))| {
         planned(class, &conv, &inputs)?;
         planned(class, &transposed, &turned)

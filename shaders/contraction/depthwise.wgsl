@@ -93,7 +93,7 @@ fn main(
     var window: array<array<vec4<f32>, SPAN>, IN_ROWS>;
     // unroll
     for (var i = 0u; i < IN_ROWS; i++) {
-        rows[i] = Row(input_begin(in_row + i, width, width), select(0u, (width + 3u) / 4u, top + i < params.height));
+        rows[i] = Row(input_begin((in_row + i) * width, width), select(0u, (width + 3u) / 4u, top + i < params.height));
         // unroll
         for (var v = 0u; v < SPAN; v++) {
             // Where the first step will find what slides.
@@ -107,7 +107,7 @@ fn main(
     var outputs: array<out_State, ROWS>;
     // unroll
     for (var r = 0u; r < ROWS; r++) {
-        outputs[r] = out_begin(out_plane * params.out_height + band * ROWS + r, out_width, out_width);
+        outputs[r] = out_begin((out_plane * params.out_height + band * ROWS + r) * out_width, out_width);
     }
     let rows_left = params.out_height - band * ROWS;
 

@@ -329,8 +329,8 @@ fn matrix_side(op: &str, problem: &Contraction, variant: &Variant, profile: &Dev
     })
 }
 
-/// The matrices of the cooperative body, and where its panels lie.
-fn bind_matrices(assembly: &mut Assembly, side: u32, profile: &DeviceProfile) {
+/// The matrices of the cooperative body, where its panels lie, and what each subgroup's sums leave through.
+fn bind_matrices(assembly: &mut Assembly, variant: &Variant, side: u32, profile: &DeviceProfile) {
     let [left, right, sum] = match side {
         16 => ["coop_mat16x16<f16, A>", "coop_mat16x16<f16, B>", "coop_mat16x16<f32, C>"],
         _ => ["coop_mat8x8<f16, A>", "coop_mat8x8<f16, B>", "coop_mat8x8<f32, C>"],
@@ -341,6 +341,7 @@ fn bind_matrices(assembly: &mut Assembly, side: u32, profile: &DeviceProfile) {
     }
     let lanes = profile.fixed_subgroup_size().unwrap_or(1);
     assembly.constant("", "SIDE", Value::U32(side)).constant("", "LANES", Value::U32(lanes));
+    assembly.workgroup_array(4 * side * side * variant.lanes.0 * variant.lanes.1);
     // Metal, which has the small ones, loads matrices from scalars alone.
     assembly.fragment("panel", if side == 16 { PANEL_VECTORS } else { PANEL_SCALARS });
 }
@@ -628,7 +629,7 @@ fn dispatch(
 
     assembly.common(GRID);
     if variant.body == Body::Cooperative {
-        bind_matrices(&mut assembly, matrix_side(operands.op, pieces.problem, variant, profile)?, profile);
+        bind_matrices(&mut assembly, variant, matrix_side(operands.op, pieces.problem, variant, profile)?, profile);
     }
     for (name, value) in [
         ("WG_X", variant.lanes.0),
@@ -731,11 +732,9 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
         Body::Staged => {
             assembly.workgroup_array(4 * variant.step * (tile_m + 4)).workgroup_array(4 * variant.step * (tile_n + 4));
         }
-        // Panels of f16 with two vectors of padding, and a matrix of sums of each subgroup; of the larger side.
+        // Panels of f16 with two vectors of padding.
         Body::Cooperative => {
-            let subgroups = variant.lanes.0 * variant.lanes.1;
             assembly.workgroup_array(2 * variant.step * (tile_m + 8)).workgroup_array(2 * variant.step * (tile_n + 8));
-            assembly.workgroup_array(4 * 16 * 16 * subgroups);
         }
         // The sums that half of the lanes hand to the others.
         Body::FewRows | Body::FewColumns => {

@@ -3,8 +3,8 @@
 use tilewise::reference::Twin;
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
-    ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Permute, Reduce, ReduceKind, Softmax, Unary,
-    UnaryKind,
+    ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Permute, Precision, Reduce, ReduceKind, Softmax,
+    Unary, UnaryKind,
 };
 
 /// An op with the shapes of its inputs.
@@ -15,6 +15,10 @@ pub fn ops() -> Vec<Case> {
     let plane = vec![2, 4, 9, 11];
     vec![
         (Box::new(Matmul::default()), vec![vec![70, 33], vec![33, 90]]),
+        (
+            Box::new(Matmul { precision: Precision::F16Multiply, ..Default::default() }),
+            vec![vec![17, 33], vec![33, 35]],
+        ),
         (
             Box::new(Matmul { activation: Activation::Gelu, ..Default::default() }),
             vec![vec![3, 7, 5], vec![5, 9], vec![9]],

@@ -49,9 +49,13 @@ fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u
     usable.then_some(ContractionVariant { body, lanes: (lanes, 1), per_lane, step, parts: 1 })
 }
 
+/// Two subgroups, of one matrix each; for those who ask for matrices, where there are any.
+pub const COOPERATIVE: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Cooperative, lanes: (2, 1), per_lane: (16, 16), step: 16, parts: 1 };
+
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
-    let plain = [TILED, DIRECT, STAGED, FEW_ROWS, FEW_COLUMNS, DEPTHWISE];
+    let plain = [TILED, DIRECT, STAGED, COOPERATIVE, FEW_ROWS, FEW_COLUMNS, DEPTHWISE];
     plain.into_iter().chain(broadcast(gpu)).chain(patches(gpu)).collect()
 }
 
