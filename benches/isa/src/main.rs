@@ -1,0 +1,203 @@
+//! What a real GPU compiler makes of every kernel of tilewise, on a machine without that GPU: registers, spills, occupancy,
+//! instructions. A regression check: it fails where a goal is missed.
+//!
+//!     cargo run --release --manifest-path benches/isa/Cargo.toml
+
+#[path = "../../../tests/common/cases.rs"]
+mod cases;
+mod kernels;
+mod listing;
+mod radv;
+mod spirv;
+
+use std::error::Error;
+use std::fmt::Display;
+use std::process::{Command, ExitCode};
+
+use kernels::Kernel;
+use listing::Counts;
+use radv::{Compiled, Radv};
+use spirv::{Checks, Module};
+
+pub type Failure = Box<dyn Error>;
+
+const HELP: &str = "\
+Compile every kernel of tilewise by Mesa's RADV driver for GPUs that this machine need not have, and hold registers, spills,
+occupancy and instructions against goals.
+
+Usage: cargo run --release --manifest-path benches/isa/Cargo.toml -- [FAMILY..]
+
+FAMILY is a GPU as RADV calls it: NAVI21 (RDNA2), NAVI31 (RDNA3); both unless given. Where two figures stand in a column,
+the first is with wgpu's bounds checks, the second without.
+
+Exit status: 0, 1 if a goal is missed, 2 if nothing was checked.";
+
+const NO_DRIVER: &str = "\
+nothing was checked: no Vulkan driver here is Mesa's RADV. It comes with Mesa 23 or newer (Debian, Ubuntu: mesa-vulkan-drivers,
+from backports if the release has an older one; Fedora: mesa-vulkan-drivers; Arch: vulkan-radeon) and needs no GPU. Where it is
+installed and not found, let VK_DRIVER_FILES (or VK_ICD_FILENAMES, for loaders before 1.3.207) name its radeon_icd.json.";
+
+/// RDNA2 and RDNA3.
+const FAMILIES: [&str; 2] = ["NAVI21", "NAVI31"];
+/// The variable by which RADV opens its null device for a GPU. It is read once in a process.
+const FORCE_FAMILY: &str = "RADV_FORCE_FAMILY";
+
+/// The least subgroups that a SIMD holds at once: enough to hide the latency of memory behind each other's work.
+const SUBGROUPS: u64 = 8;
+/// The kernel whose main loop is held against [`FMA_SHARE`], and the least share.
+const LARGEST_TILE: &str = "contraction/staged 128x128";
+const FMA_SHARE: f64 = 0.8;
+
+/// What came of a kernel.
+struct Figures {
+    lanes: u32,
+    sgprs: u64,
+    vgprs: u64,
+    spills: u64,
+    scratch: u64,
+    shared_bytes: u64,
+    subgroups: u64,
+    whole: Counts,
+    main_loop: Option<Counts>,
+}
+
+impl Figures {
+    fn new(compiled: &Compiled) -> Result<Self, Failure> {
+        let (whole, main_loop) = listing::read(&compiled.listing);
+        Ok(Figures {
+            lanes: compiled.lanes,
+            sgprs: compiled.statistic("SGPRs")?,
+            vgprs: compiled.statistic("VGPRs")?,
+            spills: compiled.statistic("Spilled SGPRs")? + compiled.statistic("Spilled VGPRs")?,
+            scratch: compiled.statistic("Scratch size")?,
+            shared_bytes: compiled.statistic("LDS size")?,
+            subgroups: compiled.statistic("Subgroups per SIMD")?,
+            whole,
+            main_loop,
+        })
+    }
+
+    /// Of the main loop. `None` without a loop that multiplies and adds.
+    fn fma_share(&self) -> Option<f64> {
+        self.main_loop.filter(|counts| counts.fma > 0).map(|counts| counts.fma_share())
+    }
+
+    /// The goals that it misses.
+    fn missed(&self, variant: &str) -> Vec<String> {
+        let mut missed = Vec::new();
+        let mut hold = |met: bool, goal: String| {
+            if !met {
+                missed.push(goal)
+            }
+        };
+        hold(self.spills == 0, "no spills".into());
+        hold(self.scratch == 0, "no scratch".into());
+        hold(self.subgroups >= SUBGROUPS, format!(">= {SUBGROUPS} subgroups"));
+        if variant.starts_with(LARGEST_TILE) {
+            let share = self.fma_share().unwrap_or(0.0);
+            hold(share >= FMA_SHARE, format!(">= {:.0} % FMAs", FMA_SHARE * 100.0));
+        }
+        missed
+    }
+}
+
+/// Heading and width of each column, and how its cell is made.
+type Column = (&'static str, usize, fn(&Figures) -> String);
+const COLUMNS: [Column; 13] = [
+    ("lanes", 5, |f| f.lanes.to_string()),
+    ("SGPRs", 7, |f| f.sgprs.to_string()),
+    ("VGPRs", 7, |f| f.vgprs.to_string()),
+    ("spills", 6, |f| f.spills.to_string()),
+    ("scratch", 7, |f| f.scratch.to_string()),
+    ("LDS bytes", 11, |f| f.shared_bytes.to_string()),
+    ("per SIMD", 8, |f| f.subgroups.to_string()),
+    ("VALU", 9, |f| f.whole.valu.to_string()),
+    ("memory", 7, |f| f.whole.memory.to_string()),
+    ("LDS", 7, |f| f.whole.shared.to_string()),
+    ("FMA %", 9, |f| f.fma_share().map_or("-".into(), |share| format!("{:.0}", share * 100.0))),
+    ("dots", 5, |f| f.whole.dot.to_string()),
+    ("WMMA", 5, |f| f.whole.wmma.to_string()),
+];
+
+/// One value where both agree.
+fn pair(checked: impl Display + PartialEq, unchecked: impl Display + PartialEq) -> String {
+    let (checked, unchecked) = (checked.to_string(), unchecked.to_string());
+    if checked == unchecked { checked } else { format!("{checked}/{unchecked}") }
+}
+
+fn print_heading(name: &str) {
+    println!("{name}");
+    println!(
+        "goals: no spills, no scratch, >= {SUBGROUPS} subgroups per SIMD; {LARGEST_TILE}: >= {:.0} % FMAs",
+        FMA_SHARE * 100.0
+    );
+    print!("{:40}", "kernel");
+    COLUMNS.iter().for_each(|(heading, width, _)| print!(" {heading:>width$}"));
+    println!("  {:24} first planned for", "missed");
+}
+
+/// Whether all goals are met.
+fn print_row(kernel: &Kernel, [checked, unchecked]: &[Figures; 2]) -> bool {
+    let mut missed = checked.missed(&kernel.variant);
+    missed.extend(unchecked.missed(&kernel.variant));
+    missed.dedup();
+    print!("{:40}", kernel.variant);
+    for (_, width, cell) in COLUMNS {
+        print!(" {:>width$}", pair(cell(checked), cell(unchecked)));
+    }
+    println!("  {:24} {}", missed.join(", "), kernel.planned_for);
+    missed.is_empty()
+}
+
+fn measure(radv: &Radv, kernel: &Kernel, checks: Checks) -> Result<Figures, Failure> {
+    let module = Module::parse(&kernel.text)?;
+    Figures::new(&radv.compile(&module.module, &module.spirv(checks)?)?)
+}
+
+/// Whether all kernels meet their goals on the GPU that the environment names.
+fn check_family() -> Result<bool, Failure> {
+    let radv = Radv::open()?.ok_or(NO_DRIVER)?;
+    print_heading(&radv.name);
+    let kernels = kernels::all()?;
+    let mut failing = 0;
+    for kernel in &kernels {
+        let [checked, unchecked] = Checks::BOTH.map(|checks| measure(&radv, kernel, checks));
+        failing += usize::from(!print_row(kernel, &[checked?, unchecked?]));
+    }
+    println!("{} kernels, {failing} miss a goal\n", kernels.len());
+    Ok(failing == 0)
+}
+
+/// Each family in a process of its own.
+fn check_each(families: &[String]) -> Result<u8, Failure> {
+    let mut worst = 0;
+    for family in families {
+        let mut child = Command::new(std::env::current_exe()?);
+        let status = child.arg(family).env(FORCE_FAMILY, family).status()?;
+        worst = worst.max(status.code().map_or(2, |code| code as u8));
+    }
+    Ok(worst)
+}
+
+fn run(families: Vec<String>) -> Result<u8, Failure> {
+    match families.as_slice() {
+        [] => check_each(&FAMILIES.map(String::from)),
+        [family] if std::env::var(FORCE_FAMILY).as_ref() == Ok(family) => Ok(u8::from(!check_family()?)),
+        families => check_each(families),
+    }
+}
+
+fn main() -> ExitCode {
+    let families: Vec<String> = std::env::args().skip(1).collect();
+    if families.iter().any(|argument| argument.starts_with('-')) {
+        println!("{HELP}");
+        return ExitCode::from(2 * u8::from(families != ["--help"]));
+    }
+    match run(families) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! tilewise beside other libraries, in one run: every result is verified, every round times each library in turn.
+//!
+//!     cargo run --release --manifest-path benches/peers/Cargo.toml
+
+mod cases;
+mod libraries;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lexopt::prelude::*;
+use tilewise::reference::{Expected, HostTensor, Random, Select};
+use tilewise::{Gpu, verify};
+
+use cases::{Case, cases};
+use libraries::{Failure, Library, Prepared};
+
+const HELP: &str = "\
+Time tilewise beside burn (wgpu), gemm and rten (CPU). Every result is held against tilewise's CPU reference first; the rounds
+of the libraries take turns, and the medians of these rounds are compared.
+
+Usage: cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
+
+  --full             2048 square too: minutes more where no GPU is
+  --only NAME        only the ops whose name contains this
+  --json             a line of JSON for each library and shape
+  --help             print this
+
+burn tunes itself when a shape is first met; that is not timed. Operands and results stay in each library's own memory.
+A ratio above 1 is a shape on which tilewise is that many times as fast as the peer.
+
+Exit status: 0, 1 if a result of tilewise is wrong or missing, 2 for bad input or no device.";
+
+const ROUNDS: usize = 9;
+/// A round of a library lasts at least this long, so that waiting for it does not count.
+const ROUND: Duration = Duration::from_millis(10);
+/// Runs of a round at most.
+const MOST_RUNS: usize = 1 << 12;
+/// FLOPs per byte from which on a rate is told in FLOP/s: memory is no longer what any machine waits for.
+const BUSY_WITH_NUMBERS: f64 = 10.0;
+
+#[derive(Default)]
+struct Arguments {
+    full: bool,
+    only: String,
+    json: bool,
+}
+
+/// `None` for help.
+fn parse() -> Result<Option<Arguments>, lexopt::Error> {
+    let mut arguments = Arguments::default();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("full") => arguments.full = true,
+            Long("only") => arguments.only = parser.value()?.string()?,
+            Long("json") => arguments.json = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(arguments))
+}
+
+/// What becomes of an error or a panic, which a peer answers some failures with.
+fn guarded<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("panicked: {}", message.unwrap_or("without a word")))
+        }
+    }
+}
+
+/// A library at a case.
+struct Entrant {
+    prepared: Box<dyn Prepared>,
+    /// Runs in a round.
+    count: usize,
+    /// Milliseconds of a run, by round.
+    times: Vec<f64>,
+}
+
+impl Entrant {
+    /// With its operands in place, its result verified and its runs counted. `None` for an op that the library lacks.
+    fn new(library: &dyn Library, inputs: &Inputs<'_>) -> Result<Option<Self>, Failure> {
+        let Some(prepared) = library.prepare(inputs.case, &inputs.elements)? else { return Ok(None) };
+        let mut entrant = Entrant { prepared, count: 1, times: Vec::new() };
+        let result = HostTensor::new(&inputs.expected.shape, &entrant.prepared.result()?)?;
+        let report = verify::compare(library.name(), 0, &result, &inputs.expected)?;
+        if !report.passed() {
+            return Err(format!("wrong: {report}").into());
+        }
+        while entrant.run()? < ROUND && entrant.count < MOST_RUNS {
+            entrant.count *= 2;
+        }
+        Ok(Some(entrant))
+    }
+
+    fn run(&mut self) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        self.prepared.run(self.count)?;
+        Ok(start.elapsed())
+    }
+
+    fn time(&mut self) -> Result<(), Failure> {
+        let time = self.run()?;
+        self.times.push(time.as_secs_f64() * 1e3 / self.count as f64);
+        Ok(())
+    }
+
+    /// The median and the least.
+    fn summary(&mut self) -> Times {
+        self.times.sort_by(f64::total_cmp);
+        Times { median: self.times[self.times.len() / 2], least: self.times[0] }
+    }
+}
+
+/// Milliseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    median: f64,
+    least: f64,
+}
+
+/// What all libraries are given, and what they have to answer.
+struct Inputs<'a> {
+    case: &'a Case,
+    elements: Vec<Vec<f32>>,
+    expected: Expected,
+    flops: f64,
+    bytes: f64,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(gpu: &Gpu, case: &'a Case) -> Result<Self, Failure> {
+        let mut random = Random::new(1);
+        let elements: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
+        let tensors = case.shapes.iter().zip(&elements).map(|(shape, elements)| HostTensor::new(shape, elements));
+        let tensors: Vec<HostTensor> = tensors.collect::<tilewise::Result<_>>()?;
+        let op = case.op();
+        let layouts: Vec<_> = tensors.iter().map(HostTensor::layout).collect();
+        let plan = op.plan(gpu.profile(), &layouts)?;
+        let flops = plan.work().flops;
+        let bytes = plan.inputs.iter().chain(&plan.outputs).map(|layout| layout.bytes() as f64).sum();
+        let expected = op.twin(&tensors, &selection(flops, plan.outputs[0].len()))?.swap_remove(0);
+        Ok(Inputs { case, elements, expected, flops, bytes })
+    }
+
+    fn rate(&self, milliseconds: f64) -> (f64, &'static str) {
+        if self.flops / self.bytes >= BUSY_WITH_NUMBERS {
+            (self.flops / milliseconds * 1e-6, "GFLOP/s")
+        } else {
+            (self.bytes / milliseconds * 1e-6, "GB/s")
+        }
+    }
+}
+
+/// Every element, or a sample of what would take the CPU long.
+fn selection(flops: f64, len: usize) -> Select {
+    if flops / 2.0 <= verify::SAMPLING_THRESHOLD {
+        return Select::All;
+    }
+    let mut random = Random::new(2);
+    Select::At((0..verify::SAMPLES).map(|_| random.below(len)).collect())
+}
+
+/// What came of each library that has the op, in their order.
+type Outcomes = Vec<(&'static str, Result<Times, String>)>;
+
+/// Verifies and times all libraries, a round of each in turn.
+fn measure(libraries: &[Box<dyn Library>], inputs: &Inputs<'_>) -> Outcomes {
+    let mut entrants = Vec::new();
+    for library in libraries {
+        match guarded(|| Entrant::new(&**library, inputs)) {
+            Ok(None) => {}
+            Ok(Some(entrant)) => entrants.push((library.name(), Ok(entrant))),
+            Err(failure) => entrants.push((library.name(), Err(failure))),
+        }
+    }
+    for _ in 0..ROUNDS {
+        for (_, entrant) in &mut entrants {
+            if let Ok(running) = entrant
+                && let Err(failure) = guarded(|| running.time())
+            {
+                *entrant = Err(failure);
+            }
+        }
+    }
+    entrants.into_iter().map(|(name, entrant)| (name, entrant.map(|mut entrant| entrant.summary()))).collect()
+}
+
+fn print(inputs: &Inputs<'_>, outcomes: &Outcomes, as_json: bool) {
+    let (op, sizes) = (inputs.case.name, inputs.case.sizes());
+    let own = outcomes.first().and_then(|(_, outcome)| outcome.as_ref().ok()).map(|times| times.median);
+    for (library, outcome) in outcomes {
+        match outcome {
+            Ok(times) => {
+                let (rate, unit) = inputs.rate(times.median);
+                let ratio = own.map(|own| times.median / own);
+                if as_json {
+                    let object = serde_json::json!({
+                        "op": op, "shape": sizes, "library": library, "ms_median": times.median, "ms_min": times.least,
+                        "rate": rate, "unit": unit, "tilewise_faster": ratio,
+                    });
+                    println!("{object}");
+                } else {
+                    let ratio = ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
+                    println!(
+                        "{op:14} {sizes:24} {library:18} {:10.3} {:10.3} {rate:8.2} {unit:7} {ratio:>8}",
+                        times.median, times.least
+                    );
+                }
+            }
+            Err(failure) if as_json => {
+                let object = serde_json::json!({"op": op, "shape": sizes, "library": library, "failure": failure});
+                println!("{object}");
+            }
+            Err(failure) => println!("{op:14} {sizes:24} {library:18} failed: {failure}"),
+        }
+    }
+}
+
+/// Whether all results of tilewise were right.
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let gpu = Gpu::new()?;
+    if !arguments.json {
+        println!("{}", gpu.profile());
+        println!(
+            "{:14} {:24} {:18} {:>10} {:>10} {:>8} {:7} {:>8}",
+            "op", "inputs", "library", "ms median", "ms min", "rate", "", "tilewise"
+        );
+    }
+    let libraries = libraries::all(&gpu);
+    let mut right = true;
+    for case in cases(arguments.full).iter().filter(|case| case.name.contains(&arguments.only)) {
+        let inputs = Inputs::new(&gpu, case)?;
+        let outcomes = measure(&libraries, &inputs);
+        print(&inputs, &outcomes, arguments.json);
+        right &= outcomes.first().is_some_and(|(_, outcome)| outcome.is_ok());
+    }
+    Ok(right)
+}
+
+fn main() -> ExitCode {
+    let done = match parse() {
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Some(arguments)) => run(&arguments),
+        Err(error) => Err(format!("{error}; --help lists the options").into()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
