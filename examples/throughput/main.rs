@@ -3,9 +3,11 @@
 //!     cargo run --release --example throughput -- --op matmul
 
 mod cases;
+mod chart;
 mod limits;
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ Usage: cargo run --release --example throughput -- [OPTIONS]
   --adapter NAME     the first adapter whose name contains this
   --quick            one small shape of each op: to see that it works
   --json             a line of JSON for each row
+  --svg FILE         a chart of the table, beside the table itself
   --help             print this
 
 Of an op's time the fraction of the limit is the least that the device could take: its operations at the measured rate of
@@ -53,6 +56,7 @@ struct Arguments {
     adapter: Option<String>,
     quick: bool,
     json: bool,
+    svg: Option<PathBuf>,
 }
 
 /// `None` for help.
@@ -66,6 +70,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("adapter") => arguments.adapter = Some(parser.value()?.string()?),
             Long("quick") => arguments.quick = true,
             Long("json") => arguments.json = true,
+            Long("svg") => arguments.svg = Some(parser.value()?.into()),
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -269,12 +274,12 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
             "the multiply-adds are slower than this driver's on two free cores: the machine is busy or small, compare nothing"
         );
     }
-    let mut right = true;
+    let mut rows = Vec::new();
     for case in &cases {
         match measure(&gpu, case, &limits, !arguments.shapes.is_empty())? {
             Some(row) => {
                 row.print(&profile.name, arguments.json);
-                right &= row.verified;
+                rows.push(row);
             }
             None => eprintln!("{} {}: left out, it would take long; --shapes runs it", case.op, case.sizes),
         }
@@ -282,9 +287,19 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     if arguments.op.is_none() {
         let row = tiny(&gpu)?;
         row.print(&profile.name, arguments.json);
-        right &= row.verified;
+        rows.push(row);
     }
-    Ok(right)
+    if let Some(file) = &arguments.svg {
+        let (flops, bytes) = (limits.flops, limits.bytes);
+        let words = format!(
+            "of {:.0} GFLOP/s of multiply-adds in registers (blue) and {:.1} GB/s of copying (green), measured first",
+            flops * 1e-9,
+            bytes * 1e-9
+        );
+        let picture = chart::draw(&format!("{} ({})", profile.name, profile.driver), &words, flops / bytes, &rows);
+        std::fs::write(file, picture).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(rows.iter().all(|row| row.verified))
 }
 
 fn main() -> ExitCode {
