@@ -47,7 +47,8 @@ pub trait Op: Debug + Send + Sync {
     /// aligned worse, weaken the `align` of an input's layout.
     ///
     /// # Errors
-    /// What [`infer`](Op::infer) refuses, and [`Error::Limit`] where no candidate fits the device.
+    /// What [`infer`](Op::infer) refuses, [`Error::Limit`] where no candidate fits the device, [`Error::Unsupported`] for f16
+    /// on one without `SHADER_F16`.
     fn plan(&self, profile: &DeviceProfile, inputs: &[Layout]) -> Result<Plan> {
         let mut plans = plans(self, profile, inputs, false)?;
         Ok(plans.swap_remove(0))
