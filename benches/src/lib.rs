@@ -21,15 +21,6 @@ pub struct Case<'a> {
     pub flops: f64,
 }
 
-/// Verifies and times each case on the best device.
-///
-/// # Panics
-/// As [`bench_on`], and if there is no device.
-pub fn bench(criterion: &mut Criterion, group: &str, cases: &[Case]) {
-    let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
-    bench_on(&gpu, criterion, group, cases);
-}
-
 /// Verifies each case on a device, and times it: recorded one after the other, submitted together, waited for once.
 ///
 /// # Panics

@@ -16,7 +16,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-const TABLE: [(&str, &str, &[&str]); 13] = [
+pub const TABLE: [(&str, &str, &[&str]); 13] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -57,11 +57,6 @@ const TABLE: [(&str, &str, &[&str]); 13] = [
     ("transpose", "ROWSxCOLUMNS", &["2048x2048", "1000x3001"]),
     ("nhwc", "NxCxHxW to channels last", &["8x64x56x56"]),
 ];
-
-/// What `--help` says of the ops.
-pub fn describe() -> String {
-    TABLE.iter().map(|(op, sizes, _)| format!("  {op:12} {sizes}\n")).collect()
-}
 
 /// The cases of an op, or of all; for the sizes given, or the table's.
 pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {

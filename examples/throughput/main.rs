@@ -305,7 +305,8 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
 fn main() -> ExitCode {
     let done = match parse() {
         Ok(None) => {
-            println!("{HELP}\n\nOps and what their sizes are:\n{}", cases::describe());
+            println!("{HELP}\n\nOps and what their sizes are:");
+            cases::TABLE.iter().for_each(|(op, sizes, _)| println!("  {op:12} {sizes}"));
             return ExitCode::SUCCESS;
         }
         Ok(Some(arguments)) => run(&arguments),
