@@ -144,7 +144,7 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(fails(op, &[f32s(&[3, 4, 5]), weight.clone()]), "conv_transpose2d: x has 3 dimensions, 4 wanted");
     assert_eq!(
         fails(op, &[Layout::new(&[2, 3, 4, 5], DType::U32), weight.clone()]),
-        "conv_transpose2d: x is u32, f32 wanted"
+        "conv_transpose2d: x is u32, f32 or f16 wanted"
     );
     assert_eq!(
         fails(op, &[x.clone(), f32s(&[2, 4, 3, 3])]),
