@@ -52,13 +52,22 @@ fn a_copy_moves_each_word_once() {
 }
 
 #[test]
-fn a_transposed_copy_reads_a_sector_for_each_lane() {
-    let (_, counted) = counted(&emulator(), &Permute { dims: vec![1, 0] }, &[&[64, 64]]);
-    let transactions = only(&counted).transactions;
+fn a_transposed_copy_reads_a_sector_for_each_lane_unless_it_moves_squares() {
+    let (gpu, op) = (emulator(), Permute { dims: vec![1, 0] });
+    let x = ones(&gpu, &[64, 64]);
+    let plans = op.plans(gpu.profile(), &[x.layout()]).unwrap();
+    let variants: Vec<&str> = plans.iter().map(|plan| plan.variant.as_str()).collect();
+    assert_eq!(variants, ["map/squares", "map/scalar"]);
+    let transactions = plans.iter().map(|plan| {
+        let mut out: tilewise::AnyTensor = gpu.empty::<f32>(&[64, 64]).unwrap().into();
+        only(&gpu.counted(|gpu| gpu.run(plan, &[&x], &mut [&mut out])).unwrap().1).transactions
+    });
+    let [squares, scalar] = transactions.collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!((squares.sectors, squares.least_sectors, squares.coalescing()), (1024, 1024, Some(1.0)));
     // Reads lie 256 bytes apart, writes next to each other.
-    assert_eq!((transactions.sectors, transactions.least_sectors), (4096 + 512, 1024));
-    assert_eq!(transactions.lines, 4096 + 128);
-    assert_eq!(transactions.coalescing(), Some(1024.0 / 4608.0));
+    assert_eq!((scalar.sectors, scalar.least_sectors), (4096 + 512, 1024));
+    assert_eq!(scalar.lines, 4096 + 128);
+    assert_eq!(scalar.coalescing(), Some(1024.0 / 4608.0));
 }
 
 /// One subgroup of 32, tiles of 32 x 32, panels of 4 x 33 words.

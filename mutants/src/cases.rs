@@ -283,6 +283,8 @@ fn maps(list: &mut List) {
         list.exact(Permute { dims: vec![5, 1, 3, 0, 2, 4] }, &[&[2, 2, 3, 2, 8, 8]]).class = class;
     }
     small_grid(list.exact(Permute { dims: vec![1, 0] }, &[&[36, 200]]), 3);
+    // A surplus of workgroups, that would lie beyond the last matrix.
+    small_grid(list.exact(Permute { dims: vec![0, 2, 1] }, &[&[5, 36, 40]]), 3);
     small_bindings(list.exact(Permute { dims: vec![1, 0] }, &[&[16, 20]]), 512);
     for dim in 0..3 {
         let shapes = [1, 3, 2].map(|side| {
