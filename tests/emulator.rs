@@ -56,7 +56,11 @@ fn the_profile_is_what_the_options_say() {
     let profile = gpu.profile();
     assert_eq!(profile.to_string(), "emulator (naga, Unknown, subgroups of 32)");
     assert_eq!((profile.subgroup_size, profile.sm_count), ((32, 32), Some(16)));
-    assert_eq!(profile.features, wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16);
+    let features = wgpu::Features::IMMEDIATES
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    assert_eq!((profile.features, &profile.cooperative_matrices[..]), (features, &[8, 16][..]));
     let limits = wgpu::Limits { max_immediate_size: 128, ..wgpu::Limits::default() };
     assert_eq!(profile.limits, limits);
     let limits = wgpu::Limits { max_compute_workgroup_storage_size: 1024, ..limits };
