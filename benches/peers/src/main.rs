@@ -6,7 +6,8 @@ mod cases;
 mod libraries;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
@@ -27,7 +28,8 @@ Usage: cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
   --json             a line of JSON for each library and shape
   --help             print this
 
-burn tunes itself when a shape is first met; that is not timed. Operands and results stay in each library's own memory.
+Each shape runs in a process of its own. A peer that panics on a thread of its own there, as burn 0.23.0-pre.1 does when a
+wait takes longer than a second, is told so and tried once more. burn tunes itself when a shape is first met; that is not timed. Operands and results stay in each library's own memory.
 A ratio above 1 is a shape on which tilewise is that many times as fast as the peer.
 
 Exit status: 0, 1 if a result of tilewise is wrong or missing, 2 for bad input or no device.";
@@ -45,6 +47,9 @@ struct Arguments {
     full: bool,
     only: String,
     json: bool,
+    /// The case to run in this process, and the libraries to leave out, by their numbers: how the processes are started.
+    case: Option<usize>,
+    without: Vec<usize>,
 }
 
 /// `None` for help.
@@ -56,11 +61,36 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("full") => arguments.full = true,
             Long("only") => arguments.only = parser.value()?.string()?,
             Long("json") => arguments.json = true,
+            Long("case") => arguments.case = Some(parser.value()?.parse()?),
+            Long("without") => arguments.without.push(parser.value()?.parse()?),
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
     Ok(Some(arguments))
+}
+
+/// Exit statuses from here on name the library that was lost, by its number.
+const LOST: usize = 10;
+/// How often a library may be lost at a shape before it is left out there.
+const ATTEMPTS: usize = 2;
+/// The number of the library that is running.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Ends the process where a library panics on a thread of its own: whoever waits for that thread would wait for ever.
+fn end_with_foreign_threads(names: Vec<&'static str>, case: &Case, as_json: bool) {
+    let (op, sizes) = (case.name, case.sizes());
+    let main = std::thread::current().id();
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == main {
+            return default(panic);
+        }
+        let running = RUNNING.load(Ordering::Relaxed);
+        let message = panic.payload_as_str().unwrap_or("without a word");
+        print_failure(op, &sizes, names[running], &format!("panicked on a thread of its own: {message}"), as_json);
+        std::process::exit((LOST + running) as i32);
+    }));
 }
 
 /// What becomes of an error or a panic, which a peer answers some failures with.
@@ -172,17 +202,19 @@ fn selection(flops: f64, len: usize) -> Select {
 type Outcomes = Vec<(&'static str, Result<Times, String>)>;
 
 /// Verifies and times all libraries, a round of each in turn.
-fn measure(libraries: &[Box<dyn Library>], inputs: &Inputs<'_>) -> Outcomes {
+fn measure(libraries: &[Box<dyn Library>], without: &[usize], inputs: &Inputs<'_>) -> Outcomes {
     let mut entrants = Vec::new();
-    for library in libraries {
+    for (number, library) in libraries.iter().enumerate().filter(|(number, _)| !without.contains(number)) {
+        RUNNING.store(number, Ordering::Relaxed);
         match guarded(|| Entrant::new(&**library, inputs)) {
             Ok(None) => {}
-            Ok(Some(entrant)) => entrants.push((library.name(), Ok(entrant))),
-            Err(failure) => entrants.push((library.name(), Err(failure))),
+            Ok(Some(entrant)) => entrants.push((number, library.name(), Ok(entrant))),
+            Err(failure) => entrants.push((number, library.name(), Err(failure))),
         }
     }
     for _ in 0..ROUNDS {
-        for (_, entrant) in &mut entrants {
+        for (number, _, entrant) in &mut entrants {
+            RUNNING.store(*number, Ordering::Relaxed);
             if let Ok(running) = entrant
                 && let Err(failure) = guarded(|| running.time())
             {
@@ -190,7 +222,7 @@ fn measure(libraries: &[Box<dyn Library>], inputs: &Inputs<'_>) -> Outcomes {
             }
         }
     }
-    entrants.into_iter().map(|(name, entrant)| (name, entrant.map(|mut entrant| entrant.summary()))).collect()
+    entrants.into_iter().map(|(_, name, entrant)| (name, entrant.map(|mut entrant| entrant.summary()))).collect()
 }
 
 fn print(inputs: &Inputs<'_>, outcomes: &Outcomes, as_json: bool) {
@@ -215,32 +247,67 @@ fn print(inputs: &Inputs<'_>, outcomes: &Outcomes, as_json: bool) {
                     );
                 }
             }
-            Err(failure) if as_json => {
-                let object = serde_json::json!({"op": op, "shape": sizes, "library": library, "failure": failure});
-                println!("{object}");
-            }
-            Err(failure) => println!("{op:14} {sizes:24} {library:18} failed: {failure}"),
+            Err(failure) => print_failure(op, &sizes, library, failure, as_json),
+        }
+    }
+}
+
+fn print_failure(op: &str, sizes: &str, library: &str, failure: &str, as_json: bool) {
+    if as_json {
+        println!("{}", serde_json::json!({"op": op, "shape": sizes, "library": library, "failure": failure}));
+    } else {
+        println!("{op:14} {sizes:24} {library:18} failed: {failure}");
+    }
+}
+
+/// Whether the result of tilewise was right. In this process.
+fn run_case(arguments: &Arguments, case: &Case) -> Result<bool, Failure> {
+    let gpu = Gpu::new()?;
+    let libraries = libraries::all(&gpu);
+    end_with_foreign_threads(libraries.iter().map(|library| library.name()).collect(), case, arguments.json);
+    let inputs = Inputs::new(&gpu, case)?;
+    let outcomes = measure(&libraries, &arguments.without, &inputs);
+    print(&inputs, &outcomes, arguments.json);
+    Ok(outcomes.first().is_some_and(|(_, outcome)| outcome.is_ok()))
+}
+
+/// As [`run_case`] in a process of its own, and in another where a peer was lost.
+fn start_case(arguments: &Arguments, number: usize) -> Result<bool, Failure> {
+    let mut lost: Vec<usize> = Vec::new();
+    loop {
+        let times = |library: usize| lost.iter().filter(|&&other| other == library).count();
+        let mut child = Command::new(std::env::current_exe()?);
+        child.arg("--case").arg(number.to_string());
+        child.args(arguments.full.then_some("--full")).args(arguments.json.then_some("--json"));
+        for library in lost.iter().filter(|&&library| times(library) >= ATTEMPTS) {
+            child.arg("--without").arg(library.to_string());
+        }
+        match child.status()?.code().map(|code| code as usize) {
+            Some(0) => return Ok(true),
+            // tilewise itself may not be lost.
+            Some(1 | LOST) => return Ok(false),
+            Some(code) if code > LOST && times(code - LOST) < ATTEMPTS => lost.push(code - LOST),
+            code => return Err(format!("the process of a shape ended with {code:?}").into()),
         }
     }
 }
 
 /// Whether all results of tilewise were right.
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
-    let gpu = Gpu::new()?;
+    let cases = cases(arguments.full);
+    if let Some(number) = arguments.case {
+        return run_case(arguments, cases.get(number).ok_or("no case has this number")?);
+    }
     if !arguments.json {
-        println!("{}", gpu.profile());
+        println!("{}", Gpu::new()?.profile());
         println!(
             "{:14} {:24} {:18} {:>10} {:>10} {:>8} {:7} {:>8}",
             "op", "inputs", "library", "ms median", "ms min", "rate", "", "tilewise"
         );
     }
-    let libraries = libraries::all(&gpu);
     let mut right = true;
-    for case in cases(arguments.full).iter().filter(|case| case.name.contains(&arguments.only)) {
-        let inputs = Inputs::new(&gpu, case)?;
-        let outcomes = measure(&libraries, &inputs);
-        print(&inputs, &outcomes, arguments.json);
-        right &= outcomes.first().is_some_and(|(_, outcome)| outcome.is_ok());
+    for (number, _) in cases.iter().enumerate().filter(|(_, case)| case.name.contains(&arguments.only)) {
+        right &= start_case(arguments, number)?;
     }
     Ok(right)
 }
