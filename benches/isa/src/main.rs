@@ -45,7 +45,7 @@ const FORCE_FAMILY: &str = "RADV_FORCE_FAMILY";
 /// The least subgroups that a SIMD holds at once: enough to hide the latency of memory behind each other's work.
 const SUBGROUPS: u64 = 8;
 /// The kernel whose main loop is held against [`FMA_SHARE`], and the least share. In steps of 8, for devices that grant 16 KiB of
-/// workgroup memory, each step's addresses and barriers weigh twice as much: 70 to 80 %.
+/// workgroup memory, each step's addresses and barriers weigh twice as much: 70 to 80 %. Convolutions find each value's place, 64 %.
 const LARGEST_TILE: &str = "contraction/staged 128x128x16";
 const FMA_SHARE: f64 = 0.8;
 
@@ -84,7 +84,7 @@ impl Figures {
     }
 
     /// The goals that it misses.
-    fn missed(&self, variant: &str) -> Vec<String> {
+    fn missed(&self, kernel: &Kernel) -> Vec<String> {
         let mut missed = Vec::new();
         let mut hold = |met: bool, goal: String| {
             if !met {
@@ -94,7 +94,7 @@ impl Figures {
         hold(self.spills == 0, "no spills".into());
         hold(self.scratch == 0, "no scratch".into());
         hold(self.subgroups >= SUBGROUPS, format!(">= {SUBGROUPS} subgroups"));
-        if variant.starts_with(LARGEST_TILE) {
+        if kernel.variant.starts_with(LARGEST_TILE) && kernel.planned_for.starts_with("matmul") {
             let share = self.fma_share().unwrap_or(0.0);
             hold(share >= FMA_SHARE, format!(">= {:.0} % FMAs", FMA_SHARE * 100.0));
         }
@@ -129,7 +129,7 @@ fn pair(checked: impl Display + PartialEq, unchecked: impl Display + PartialEq) 
 fn print_heading(name: &str) {
     println!("{name}");
     println!(
-        "goals: no spills, no scratch, >= {SUBGROUPS} subgroups per SIMD; {LARGEST_TILE}: >= {:.0} % FMAs",
+        "goals: no spills, no scratch, >= {SUBGROUPS} subgroups per SIMD; {LARGEST_TILE} of products: >= {:.0} % FMAs",
         FMA_SHARE * 100.0
     );
     print!("{:40}", "kernel");
@@ -139,8 +139,8 @@ fn print_heading(name: &str) {
 
 /// Whether all goals are met.
 fn print_row(kernel: &Kernel, [checked, unchecked]: &[Figures; 2]) -> bool {
-    let mut missed = checked.missed(&kernel.variant);
-    missed.extend(unchecked.missed(&kernel.variant));
+    let mut missed = checked.missed(kernel);
+    missed.extend(unchecked.missed(kernel));
     missed.dedup();
     print!("{:40}", kernel.variant);
     for (_, width, cell) in COLUMNS {
