@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bodies, with_profile};
+use common::{bodies, small, with_profile};
 use half::f16;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
@@ -20,20 +20,6 @@ fn able() -> impl Iterator<Item = Gpu> {
     devices().iter().cloned().chain(emulator).filter(able)
 }
 
-/// Elements of a type: whole numbers from -2 to 2, whose sums f16 holds exactly up to 512 products, or fractions.
-fn tensor(random: &mut Random, shape: &[usize], dtype: DType, whole: bool) -> HostTensor {
-    let len = shape.iter().product();
-    let elements: Vec<f32> =
-        if whole { (0..len).map(|_| random.below(5) as f32 - 2.0).collect() } else { random.floats(len) };
-    match dtype {
-        DType::F16 => {
-            let elements: Vec<f16> = elements.into_iter().map(f16::from_f32).collect();
-            HostTensor::new(shape, &elements).unwrap()
-        }
-        _ => HostTensor::new(shape, &elements).unwrap(),
-    }
-}
-
 /// Runs every candidate on exact and on rounded data.
 fn check(op: &dyn Twin, operands: &[(Vec<usize>, DType)]) {
     for gpu in able() {
@@ -42,7 +28,7 @@ fn check(op: &dyn Twin, operands: &[(Vec<usize>, DType)]) {
         for whole in [true, false] {
             let mut random = Random::new(9);
             let inputs: Vec<HostTensor> =
-                operands.iter().map(|(shape, dtype)| tensor(&mut random, shape, *dtype, whole)).collect();
+                operands.iter().map(|(shape, dtype)| small(&mut random, shape, *dtype, whole)).collect();
             for report in verify::candidates(&gpu, op, &inputs).unwrap() {
                 report.assert_strict();
                 assert!(!whole || report.exact_mismatches == 0, "{report}");

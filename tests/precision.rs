@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::{COOPERATIVE, with_profile};
-use half::f16;
+use common::{COOPERATIVE, small, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -22,22 +21,11 @@ fn able() -> impl Iterator<Item = Gpu> {
     adapters.chain([8, 32, 64].map(emulator))
 }
 
-/// Halves of both types: whole numbers from -2 to 2, or fractions with more digits than f16 has.
-fn tensor(random: &mut Random, shape: &[usize], dtype: DType, whole: bool) -> HostTensor {
-    let len = shape.iter().product();
-    let elements: Vec<f32> =
-        if whole { (0..len).map(|_| random.below(5) as f32 - 2.0).collect() } else { random.floats(len) };
-    match dtype {
-        DType::F16 => HostTensor::new(shape, &elements.into_iter().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
-        _ => HostTensor::new(shape, &elements).unwrap(),
-    }
-}
-
 fn check(gpu: &Gpu, op: &dyn Twin, operands: &[(Vec<usize>, DType)]) {
     for whole in [true, false] {
         let mut random = Random::new(9);
         let inputs: Vec<HostTensor> =
-            operands.iter().map(|(shape, dtype)| tensor(&mut random, shape, *dtype, whole)).collect();
+            operands.iter().map(|(shape, dtype)| small(&mut random, shape, *dtype, whole)).collect();
         for report in verify::candidates(gpu, op, &inputs).unwrap() {
             assert!(report.what.contains("cooperative"), "{report}");
             report.assert_strict();
@@ -88,7 +76,7 @@ fn full_tiles() {
     let limits = wgpu::Limits { max_immediate_size: 128, max_compute_invocations_per_workgroup: 1024, ..limits };
     let gpu = Gpu::emulated(EmulatorOptions { limits: Some(limits), ..Default::default() }).unwrap();
     let mut random = Random::new(5);
-    let (a, b) = (tensor(&mut random, &[130, 64], DType::F16, true), tensor(&mut random, &[64, 132], DType::F16, true));
+    let (a, b) = (small(&mut random, &[130, 64], DType::F16, true), small(&mut random, &[64, 132], DType::F16, true));
     let op = Matmul { output: Some(DType::F32), ..matmul() };
     let plans = verify::plans(gpu.profile(), &op, &[a.clone(), b.clone()]).unwrap();
     let cooperative = |plan: &&tilewise::Plan| plan.variant.contains("cooperative");

@@ -281,3 +281,18 @@ pub fn pairwise(levels: &[usize]) -> Vec<Vec<usize>> {
     }
     rows
 }
+
+/// Elements of f32 or f16: whole numbers from -2 to 2, whose sums f16 holds exactly up to 512 products, or fractions with more
+/// digits than f16 has.
+pub fn small(random: &mut Random, shape: &[usize], dtype: DType, whole: bool) -> HostTensor {
+    let len = shape.iter().product();
+    let elements: Vec<f32> =
+        if whole { (0..len).map(|_| random.below(5) as f32 - 2.0).collect() } else { random.floats(len) };
+    match dtype {
+        DType::F16 => {
+            let elements: Vec<half::f16> = elements.into_iter().map(half::f16::from_f32).collect();
+            HostTensor::new(shape, &elements).unwrap()
+        }
+        _ => HostTensor::new(shape, &elements).unwrap(),
+    }
+}
