@@ -50,10 +50,10 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    // Nothing returns before the matrices are through. A surplus workgroup of a folded grid does the last tile over, and stores
-    // nothing.
+    // Nothing returns before the matrices are through. A surplus workgroup of a folded grid gets a tile of a part beyond k, whose
+    // sums are empty, and stores nothing.
     let group = workgroup_index(id, count);
-    let tile = tile_of(min(group, params.workgroups - 1u));
+    let tile = tile_of(group);
     let blocks = blocks_of(tile, index);
     let own_row = subgroup / WG_X * ROWS;
     let own_column = subgroup % WG_X * COLUMNS;
