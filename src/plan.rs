@@ -94,6 +94,14 @@ pub struct Dispatch {
     pub work: Work,
 }
 
+impl Dispatch {
+    /// The dispatch on other memory.
+    pub(crate) fn with_slots(mut self, slot: impl Fn(Slot) -> Slot) -> Self {
+        self.bindings.iter_mut().for_each(|binding| binding.slot = slot(binding.slot));
+        self
+    }
+}
+
 /// How an op is done on a device: its dispatches, scratch memory and the reason for the choice.
 ///
 /// ```

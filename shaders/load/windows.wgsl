@@ -60,3 +60,8 @@ fn load(state: State, k: u32) -> f32 {
     let at = k / (KERNEL_H * KERNEL_W) * params.channel_stride + y / SPREAD_H * params.row_stride + x / SPREAD_W;
     return select(0.0, f32(data[state.base + select(0u, at, inside)]), inside);
 }
+
+// The same column with k counted from a channel on.
+fn from_channel(state: State, channel: u32) -> State {
+    return State(state.base + channel * params.channel_stride, state.y, state.x);
+}

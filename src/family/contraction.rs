@@ -7,6 +7,7 @@ mod panels;
 mod parts;
 mod patches;
 mod quads;
+mod winograd;
 
 use std::ops::Range;
 
@@ -184,6 +185,8 @@ pub struct Variant {
     pub step: u32,
     /// Parts of k whose sums are taken apart, and added in order by a second dispatch; 1 for none.
     pub parts: u32,
+    /// Side of the tiles of an output, 2 or 4, that Winograd's method computes by products of this variant; 0 to go without.
+    pub winograd: u32,
 }
 
 /// The bodies of the family.
@@ -249,7 +252,8 @@ impl Variant {
             Body::Patches => format!("contraction/patches {m}x{n}"),
             Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
         };
-        if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name }
+        let name = if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name };
+        if self.winograd > 0 { format!("{name} of Winograd's {0}x{0}", self.winograd) } else { name }
     }
 
     /// Refuses what the bodies cannot be: lanes or values of none, panels that the invocations do not share out evenly.
@@ -278,7 +282,7 @@ impl Variant {
             Body::Patches => self.step == 1 && in_fours(&[rows, columns]) && self.parts == 1,
             Body::Depthwise => self.step == 1 && rows == 1 && in_fours(&[columns]) && self.parts == 1,
         };
-        if counted && fits() {
+        if counted && [0, 2, 4].contains(&self.winograd) && fits() {
             return Ok(());
         }
         Err(Error::Option {
@@ -290,13 +294,13 @@ impl Variant {
                 of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
                 broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
                 columns in fours, patches rows too, depthwise ones a single row; parts of k with staged bodies, \
-                cooperative matrices and few rows or columns alone",
+                cooperative matrices and few rows or columns alone; Winograd's tiles have a side of 2 or 4",
         })
     }
 }
 
 const fn tiled(per_lane: u32) -> Variant {
-    Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16, parts: 1 }
+    Variant { body: Body::Tiled, lanes: (16, 16), per_lane: (per_lane, per_lane), step: 16, parts: 1, winograd: 0 }
 }
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
@@ -308,7 +312,9 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), BASELINE]);
-    plain.chain(cpu::every(profile)).collect()
+    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).collect();
+    let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
+    plain.iter().copied().chain(transformed).collect()
 }
 
 /// The largest side of the device's matrices that fits a variant, where factors may be rounded.
@@ -316,7 +322,7 @@ fn matrix_side(op: &str, problem: &Contraction, variant: &Variant, profile: &Dev
     let counts = [variant.per_lane.0, variant.per_lane.1, variant.step];
     let fits = |side: &&u32| counts.iter().all(|count| count.is_multiple_of(**side));
     let sides = match problem.precision {
-        Precision::F32 => &[][..],
+        Precision::F32 | Precision::Winograd => &[][..],
         Precision::F16Multiply if profile.fixed_subgroup_size().is_none() => &[],
         Precision::F16Multiply => &profile.cooperative_matrices,
     };
@@ -347,7 +353,7 @@ fn bind_matrices(assembly: &mut Assembly, variant: &Variant, side: u32, profile:
 }
 
 /// The variant that runs within WebGPU's default limits on every device.
-pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1 };
+pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1, winograd: 0 };
 
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(
@@ -382,6 +388,9 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
+    if variant.winograd > 0 {
+        return winograd::build(problem, variant, operands, profile);
+    }
     if variant.body == Body::FewColumns {
         return build(&turned(problem, operands.op)?, &Variant { body: Body::FewRows, ..*variant }, operands, profile);
     }

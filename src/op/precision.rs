@@ -12,6 +12,12 @@ pub enum Precision {
     /// Factors may be rounded to f16 first: 11 significant bits, and nothing beyond 65504. That is what matrix units take
     /// (cooperative matrices, tensor cores), which multiply many times faster. Devices without them multiply in f32.
     F16Multiply,
+    /// f32 throughout, and convolutions with windows of 3 x 3 at a stride of 1 may be computed by Winograd's method, in 4 or 2.25
+    /// times fewer multiplications. Its sums take in the whole tile of up to 6 x 6 values around a window, so that errors grow
+    /// with what lies beside the window too, by ten times and more, and an infinity or NaN there reaches outputs whose windows
+    /// do not hold it. The bounds say so. Everything else is as with `F32`. Source: A. Lavin and S. Gray, Fast algorithms for
+    /// convolutional neural networks, 2016.
+    Winograd,
 }
 
 /// The types that contractions read and write.

@@ -7,7 +7,7 @@ use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
 use crate::op::precision::Precision;
 use crate::reference::matmul::{Projected, Term, linear, signs};
-use crate::reference::{Expected, HostTensor, Products, Projection, Select, activate};
+use crate::reference::{Expected, HostTensor, OVERFLOW, Products, Projection, Select, TINY, Value, activate};
 
 impl Conv2d {
     /// Shows the window of a group at output pixel (p, q) of image n, tap by tap: the channel in the group, the tap's row and
@@ -38,6 +38,124 @@ impl Conv2d {
     }
 }
 
+impl Conv2d {
+    /// Whether the caller lets Winograd's method compute it.
+    fn may_be_transformed(&self, weight: &HostTensor) -> bool {
+        let plain = self.stride == [1; 2] && self.dilation == [1; 2];
+        self.precision == Precision::Winograd && weight.shape[2..] == [3, 3] && plain
+    }
+}
+
+/// The errors of Winograd's method with tiles of 4 x 4 outputs, F(4 x 4, 3 x 3).
+///
+/// With y = A' [(G g) * (B' d)] along one axis, by the model of floating point arithmetic every output p is off by at most
+/// gamma times the sum of |A'[p, j]| |G[j, r]| |B'[j, i]| |g[r]| |d[i]| over points j, taps r and values i of the tile, where gamma counts the
+/// roundings on the way from a value to the output; both axes multiply. Tiles of 2 x 2 have smaller factors for every p, r and i
+///, so that the bound holds for them too.
+struct Transformed<'a> {
+    conv: &'a Conv2d,
+    x: &'a HostTensor,
+    weight: &'a HostTensor,
+    factors: Factors<4, 6>,
+    /// The output channel and, for each place in a tile, what its filters make of the 6 x 6 values of each input channel.
+    filters: (usize, Vec<Vec<[f64; 36]>>),
+}
+
+/// The factors of a tile's outputs p, taps r and values i.
+type Factors<const TILE: usize, const SIDE: usize> = [[[f64; SIDE]; 3]; TILE];
+
+fn factors<const TILE: usize, const SIDE: usize>(
+    outputs: [[f64; SIDE]; TILE],
+    filters: [[f64; 3]; SIDE],
+    inputs: [[f64; SIDE]; SIDE],
+) -> Factors<TILE, SIDE> {
+    let factor = |p: usize, r: usize, i: usize| {
+        (0..SIDE).map(|j| (outputs[p][j] * filters[j][r] * inputs[j][i]).abs()).sum::<f64>()
+    };
+    std::array::from_fn(|p| std::array::from_fn(|r| std::array::from_fn(|i| factor(p, r, i))))
+}
+
+fn factors_of_four() -> Factors<4, 6> {
+    const SIXTH: f64 = 1.0 / 6.0;
+    factors(
+        [
+            [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+            [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+            [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+            [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+        ],
+        [
+            [0.25, 0.0, 0.0],
+            [-SIXTH, -SIXTH, -SIXTH],
+            [-SIXTH, SIXTH, -SIXTH],
+            [SIXTH / 4.0, SIXTH / 2.0, SIXTH],
+            [SIXTH / 4.0, -SIXTH / 2.0, SIXTH],
+            [0.0, 0.0, 1.0],
+        ],
+        [
+            [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+            [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+            [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+            [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+            [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+            [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+        ],
+    )
+}
+
+/// Roundings on the way from a value to an output, beside those of the sum over channels: three a side in the filter's transform, four
+/// in the image's, five in the output's, the product, and a division of 2.5 units in the last place.
+const ROUNDINGS: usize = 2 * (3 + 4 + 5) + 1 + 5;
+/// What scales numbers up on their way: filters by 24 a side, images by at most 10, products by at most 18 before they are divided.
+const SCALED: f64 = (24.0 * 10.0 * 18.0) * (24.0 * 10.0 * 18.0);
+
+impl<'a> Transformed<'a> {
+    fn of(conv: &'a Conv2d, x: &'a HostTensor, weight: &'a HostTensor) -> Self {
+        Transformed { conv, x, weight, factors: factors_of_four(), filters: (usize::MAX, Vec::new()) }
+    }
+
+    /// What the filters of an output channel make of the values of a tile, for each of its 16 places and each input channel.
+    fn filters(&self, o: usize) -> Vec<Vec<[f64; 36]>> {
+        let channels = self.weight.shape[1];
+        let of = |place: usize, c: usize| {
+            let (down, across) = (&self.factors[place / 4], &self.factors[place % 4]);
+            let mut values = [0.0; 36];
+            for (tap, i) in (0..9).flat_map(|tap| (0..36).map(move |i| (tap, i))) {
+                let weight = self.weight.at((o * channels + c) * 9 + tap).abs();
+                values[i] += weight * down[tap / 3][i / 6] * across[tap % 3][i % 6];
+            }
+            values
+        };
+        (0..16).map(|place| (0..channels).map(|c| of(place, c)).collect()).collect()
+    }
+
+    /// The sum of a window with the larger bound of the method.
+    fn sum(&mut self, plain: Value, [n, o, p, q]: [usize; 4]) -> Value {
+        if self.filters.0 != o {
+            self.filters = (o, self.filters(o));
+        }
+        let (channels, out_channels) = (self.weight.shape[1], self.weight.shape[0]);
+        let group = o / (out_channels / self.conv.groups);
+        let (mut magnitude, mut largest) = (0.0, 0.0f64);
+        let tile = Conv2d { stride: [4; 2], ..*self.conv };
+        let filters = &self.filters.1[p % 4 * 4 + q % 4];
+        tile.window(self.x, [channels, 6, 6], [n, group, p / 4, q / 4], |[c, i, j], value| {
+            magnitude += filters[c][i * 6 + j] * value.abs();
+            largest = largest.max(value.abs());
+        });
+        let finite = magnitude.is_finite() && plain.value.is_finite() && !plain.is_undecided();
+        // Also a transformed value may overflow, where neither factor nor product does.
+        if !finite || magnitude.max(largest) * SCALED >= OVERFLOW {
+            return Value::undecided(plain.value);
+        }
+        let terms = channels + ROUNDINGS;
+        let sum = Value::sum(terms, plain.value, magnitude);
+        // A transformed value that is flushed takes its product with it.
+        let flushed = TINY * SCALED * (1.0 + largest + magnitude) * terms as f64;
+        sum.step(plain.value, 1.0, flushed)
+    }
+}
+
 impl super::Twin for Conv2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
@@ -45,6 +163,7 @@ impl super::Twin for Conv2d {
         let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
         let (per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);
         let (out_channels, out_h, out_w) = (shape[1], shape[2], shape[3]);
+        let mut transformed = self.may_be_transformed(weight).then(|| Transformed::of(self, x, weight));
         Ok(vec![Expected::compute(&shape, dtype, select, |flat| {
             let (q, p) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
@@ -53,8 +172,12 @@ impl super::Twin for Conv2d {
             self.window(x, [per_group, kernel_h, kernel_w], [n, group, p, q], |[c, r, s], value| {
                 products.add(value, weight.at(((o * per_group + c) * kernel_h + r) * kernel_w + s));
             });
+            let sum = match &mut transformed {
+                None => products.sum(),
+                Some(transformed) => transformed.sum(products.sum(), [n, o, p, q]),
+            };
             let addend = bias.map(|bias| Term { beta: 1.0, value: bias.at(o), dtype: bias.dtype() });
-            activate(self.activation, linear(products.sum(), 1.0, addend)).stored(dtype)
+            activate(self.activation, linear(sum, 1.0, addend)).stored(dtype)
         })])
     }
 
@@ -68,7 +191,9 @@ impl super::Twin for Conv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let [per_group, kernel_h, kernel_w] = [1, 2, 3].map(|dim| weight.shape[dim]);
         let taps = per_group * kernel_h * kernel_w;
-        if self.precision != Precision::F32 || inputs.iter().any(|input| input.dtype() != DType::F32) {
+        if self.precision == Precision::F16Multiply
+            || self.may_be_transformed(weight)
+            || inputs.iter().any(|input| input.dtype() != DType::F32) {
             return None;
         }
         let channels = Channels::of(self.activation, self.groups, output, inputs.get(2), seed)?;
@@ -162,5 +287,27 @@ impl<'a> Channels<'a> {
             }
         }
         worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factors_of_the_larger_tile_are_the_larger_ones() {
+        let four = factors_of_four();
+        let two: Factors<2, 4> = factors(
+            [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]],
+            [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
+            [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]],
+        );
+        for (p, row) in four.iter().enumerate() {
+            for (taps, of_two) in row.iter().zip(&two[p % 2]) {
+                for (i, factor) in of_two.iter().enumerate() {
+                    assert!(taps[p / 2 * 2 + i] >= factor - 1e-12, "{p} {i}: {} {factor}", taps[p / 2 * 2 + i]);
+                }
+            }
+        }
     }
 }

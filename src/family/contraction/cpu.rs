@@ -8,6 +8,7 @@ use super::depthwise::Depthwise;
 use super::panels::{self, Feed};
 use super::patches::Patches;
 use super::quads::Lie;
+use super::winograd::{self, Winograd};
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::{Class, DeviceProfile};
@@ -49,7 +50,7 @@ fn far_factor(columns: u32) -> f64 {
 
 fn variant(body: Body, lanes: u32, per_lane: (u32, u32)) -> Variant {
     let step = if body == Body::Broadcast { 4 } else { 1 };
-    Variant { body, lanes: (lanes, 1), per_lane, step, parts: 1 }
+    Variant { body, lanes: (lanes, 1), per_lane, step, parts: 1, winograd: 0 }
 }
 
 /// The tiles of the direct body. Without subgroups of a size that is known, as many lanes as most such drivers have.
@@ -86,6 +87,13 @@ pub(super) fn ranked(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
+    let Contraction { m, n, k, .. } = *problem;
+    let why = |ns: f64| format!("class Cpu, m={m}, n={n}, k={k}: about {:.3} ms on a core, by its loads", ns * 1e-6);
+    timed(problem, operands, profile).into_iter().map(|(variant, ns)| (variant, why(ns))).collect()
+}
+
+/// Likewise, with the nanoseconds that each takes on a core.
+fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
     let mut best = vec![
         cheapest(direct(profile), |tile| direct_ns(problem, tile)),
         cheapest(depthwise(profile), |tile| depthwise_ns(problem, operands, tile)),
@@ -94,11 +102,27 @@ pub(super) fn ranked(
         best.push(cheapest(broadcast(profile), |tile| broadcast_ns(problem, operands, tile)));
         best.push(cheapest(patches(profile), |tile| patches_ns(problem, operands, tile)));
     }
+    best.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_ns(problem, tile, operands, profile)));
     best.retain(|(_, ns)| ns.is_finite());
     best.sort_by(|(_, x), (_, y)| x.total_cmp(y));
-    let Contraction { m, n, k, .. } = *problem;
-    let why = |ns: f64| format!("class Cpu, m={m}, n={n}, k={k}: about {:.3} ms on a core, by its loads", ns * 1e-6);
-    best.into_iter().map(|(variant, ns)| (variant, why(ns))).collect()
+    best
+}
+
+/// Winograd's method through the fastest variant of its products.
+fn winograd_ns(
+    problem: &Contraction,
+    tile: u32,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Option<(Variant, f64)> {
+    let winograd = Winograd::of(operands.op, problem, tile).ok()?;
+    let images = winograd.images();
+    let [a, b, out] = winograd.layouts(images);
+    let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
+    let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
+    let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
+    let moved = winograd.moved(images).iter().sum::<f64>() / lanes * SCALAR_LOAD;
+    Some((Variant { winograd: tile, ..variant }, products + moved))
 }
 
 fn cheapest(variants: impl Iterator<Item = Variant>, ns: impl Fn(&Variant) -> f64) -> (Variant, f64) {

@@ -5,6 +5,7 @@
 
 use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
+use super::winograd::{self, Winograd};
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
@@ -40,7 +41,7 @@ const MOST_NARROW_PARTS: usize = 64;
 pub(super) const FEW: usize = 8;
 
 pub(super) const fn staged(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Variant {
-    Variant { body: Body::Staged, lanes, per_lane, step, parts: 1 }
+    Variant { body: Body::Staged, lanes, per_lane, step, parts: 1, winograd: 0 }
 }
 
 /// Tiles with the lanes that share out their blocks about evenly. 128 x 128 takes 16.5 KiB of workgroup memory in steps of 16;
@@ -62,7 +63,7 @@ pub(super) const COOPERATIVE: [Variant; 3] =
     [cooperative((4, 2), (64, 32), 32), cooperative((2, 2), (32, 32), 32), cooperative((2, 1), (16, 16), 32)];
 
 const fn cooperative(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Variant {
-    Variant { body: Body::Cooperative, lanes, per_lane, step, parts: 1 }
+    Variant { body: Body::Cooperative, lanes, per_lane, step, parts: 1, winograd: 0 }
 }
 
 /// Rows of fours of an invocation of a depthwise convolution: more rows load fewer of the image's twice, fewer take fewer registers.
@@ -70,7 +71,7 @@ const fn cooperative(lanes: (u32, u32), per_lane: (u32, u32), step: u32) -> Vari
 pub(super) const DEPTHWISE: [Variant; 3] = [depthwise(16), depthwise(8), depthwise(4)];
 
 const fn depthwise(columns: u32) -> Variant {
-    Variant { body: Body::Depthwise, lanes: (64, 1), per_lane: (1, columns), step: 1, parts: 1 }
+    Variant { body: Body::Depthwise, lanes: (64, 1), per_lane: (1, columns), step: 1, parts: 1, winograd: 0 }
 }
 
 /// All tiles that suit a problem, the fastest first, with the reason.
@@ -79,7 +80,21 @@ pub(super) fn ranked(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
-    let sms = profile.sm_count.filter(|&count| count > 0).map_or(SMS, f64::from);
+    let sms = sms(profile);
+    let Contraction { m, n, k, .. } = *problem;
+    let best = entries(problem) * m as f64 * n as f64 * k as f64 / sms;
+    let why =
+        |time: f64| format!("m={m}, n={n}, k={k}: an estimated {:.1} % of the peak", 100.0 * best / time.max(1.0));
+    timed(problem, operands, profile).into_iter().map(|(variant, time)| (variant, why(time))).collect()
+}
+
+fn sms(profile: &DeviceProfile) -> f64 {
+    profile.sm_count.filter(|&count| count > 0).map_or(SMS, f64::from)
+}
+
+/// Likewise, with the time of each.
+fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
+    let sms = sms(profile);
     let matrices =
         COOPERATIVE.into_iter().filter(|tile| super::matrix_side(operands.op, problem, tile, profile).is_ok());
     let mut variants: Vec<Variant> = matrices.chain(STAGED).chain([4, 2, 1].map(super::tiled)).collect();
@@ -88,12 +103,26 @@ pub(super) fn ranked(
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
     let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
+    timed.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_time(problem, tile, operands, profile)));
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
-    let Contraction { m, n, k, .. } = *problem;
-    let best = entries(problem) * m as f64 * n as f64 * k as f64 / sms;
-    let why =
-        |time: f64| format!("m={m}, n={n}, k={k}: an estimated {:.1} % of the peak", 100.0 * best / time.max(1.0));
-    timed.into_iter().map(|(variant, time)| (variant, why(time))).collect()
+    timed
+}
+
+/// Winograd's method through the fastest variant of its products.
+fn winograd_time(
+    problem: &Contraction,
+    tile: u32,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Option<(Variant, f64)> {
+    let winograd = Winograd::of(operands.op, problem, tile).ok()?;
+    let images = winograd.images();
+    let [a, b, out] = winograd.layouts(images);
+    let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
+    let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
+    let [filters, inputs, outputs] = winograd.moved(images);
+    let moved = (filters + inputs + outputs) / sms(profile) * VALUE;
+    Some((Variant { winograd: tile, ..variant }, products + moved + 3.0 * DISPATCH))
 }
 
 /// The kernels for products of a few vectors: invocations lie along k or across it, as the large operand does.
@@ -108,7 +137,7 @@ fn narrow(problem: &Contraction, operands: &Operands<'_>) -> Option<Variant> {
         None => k_fastest(large.operand(problem)),
     };
     let lanes = if along { (1, 64) } else { (8, 16) };
-    Some(Variant { body, lanes, per_lane: (few.next_multiple_of(4).max(4) as u32, 4), step: 4, parts: 1 })
+    Some(Variant { body, lanes, per_lane: (few.next_multiple_of(4).max(4) as u32, 4), step: 4, parts: 1, winograd: 0 })
 }
 
 /// Whether neighbours in k lie closer than neighbours in rows (or columns).

@@ -1,0 +1,10 @@
+// Values that another kernel has stored, one after the other.
+struct Params {
+    offset: u32,
+}
+
+@group(0) @binding(BINDING) var<storage, read> data: array<f32>;
+
+fn load(at: u32) -> f32 {
+    return data[params.offset + at];
+}
