@@ -93,17 +93,26 @@ pub struct Layout {
     /// Whether the operand may share its buffer with an operand that is written in the same dispatch. wgpu does not
     /// take one buffer as read-only and as read-write at once, so such a plan binds all its operands read-write.
     pub arena: bool,
+    /// Whether the operand is the same at every run, so that what follows from it alone does not count:
+    /// [`Plan::prepare`](crate::Plan::prepare) splits it off.
+    pub constant: bool,
 }
 
 impl Layout {
     /// The layout of a tensor that has a buffer of its own, aligned to 16 bytes.
     pub fn new(shape: &[usize], dtype: DType) -> Self {
-        Layout { shape: shape.to_vec(), dtype, align: 16, arena: false }
+        Layout { shape: shape.to_vec(), dtype, align: 16, arena: false, constant: false }
     }
 
     /// The same layout for an operand that may share its buffer with an output.
     pub fn in_arena(mut self) -> Self {
         self.arena = true;
+        self
+    }
+
+    /// The same layout for an operand that is the same at every run.
+    pub fn constant(mut self) -> Self {
+        self.constant = true;
         self
     }
 

@@ -136,6 +136,11 @@ impl Plan {
         Plan { data, altered: true }
     }
 
+    /// A part of the plan.
+    pub(crate) fn with_data(&self, data: PlanData) -> Plan {
+        Plan { data, altered: self.altered }
+    }
+
     /// Refuses a plan that the planner did not make.
     pub(crate) fn expect_unaltered(&self) -> Result<()> {
         if !self.altered {

@@ -154,5 +154,9 @@ fn needed(layouts: &[Layout], slot: fn(usize) -> Slot, aligned: &[Slot]) -> Vec<
     let needs = |i: usize, layout: &Layout| {
         if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(layout.dtype.size() as u32) }
     };
-    layouts.iter().enumerate().map(|(i, layout)| Layout { align: needs(i, layout), ..layout.clone() }).collect()
+    layouts
+        .iter()
+        .enumerate()
+        .map(|(i, layout)| Layout { align: needs(i, layout), constant: false, ..layout.clone() })
+        .collect()
 }

@@ -9,6 +9,7 @@ use crate::gpu::{Compiled, Gpu};
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::plan::Plan;
+use crate::prepare::Prepared;
 use crate::tensor::{AnyTensor, Operand};
 
 /// A value of a program under construction: an input, a constant, or an op's result.
@@ -41,6 +42,8 @@ struct Step {
     plan: Plan,
     inputs: Vec<Value>,
     outputs: Vec<Value>,
+    /// What was made of its constants: inputs behind the others.
+    prepared: Vec<AnyTensor>,
 }
 
 /// Builds a [`Program`]: ops are checked and planned as they are added, nothing runs.
@@ -81,6 +84,7 @@ pub struct Program {
     memory: Vec<Option<AnyTensor>>,
     compiled: Compiled,
     scratch_bytes: u64,
+    prepared_bytes: u64,
     /// Two recordings must not mix: they use the same memory between ops.
     recording: Mutex<()>,
 }
@@ -95,6 +99,11 @@ fn root(nodes: &[Node], value: Value) -> Value {
         Home::Reshaped(of) => root(nodes, of),
         _ => value,
     }
+}
+
+/// Whether a value is the same at every run.
+fn is_constant(nodes: &[Node], value: Value) -> bool {
+    matches!(nodes[root(nodes, value).0].home, Home::Constant(_))
 }
 
 impl ProgramBuilder {
@@ -115,7 +124,8 @@ impl ProgramBuilder {
         value
     }
 
-    /// A value that is the same at every run, weights for example. The program keeps a handle to it.
+    /// A value that is the same at every run, weights for example. The program keeps a handle to it. What kernels make of constants
+    /// alone (panels, transformed filters) is made once, when the program is compiled: a value that changes later is an input.
     pub fn constant(&mut self, tensor: &dyn Operand) -> Value {
         let tensor = tensor.any().clone();
         let layout = tensor.layout();
@@ -135,12 +145,16 @@ impl ProgramBuilder {
     /// # Errors
     /// As [`op`](ProgramBuilder::op).
     pub fn op_all(&mut self, op: &dyn Op, inputs: &[Value]) -> Result<Vec<Value>> {
-        let layouts = inputs.iter().map(|&value| Ok(self.known(value)?.layout.clone())).collect::<Result<Vec<_>>>()?;
+        let layout = |&value: &Value| {
+            let constant = self.known(value).is_ok() && is_constant(&self.nodes, value);
+            Ok(Layout { constant, ..self.known(value)?.layout.clone() })
+        };
+        let layouts = inputs.iter().map(layout).collect::<Result<Vec<_>>>()?;
         let plan = self.gpu.plan(op, &layouts)?;
         // Whatever the plan asks for, a result has memory of its own.
         let own = |layout: &Layout| Layout::new(&layout.shape, layout.dtype);
         let outputs: Vec<Value> = plan.outputs.iter().map(|layout| self.add(Home::Result, own(layout))).collect();
-        self.steps.push(Step { plan, inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.steps.push(Step { plan, inputs: inputs.to_vec(), outputs: outputs.clone(), prepared: Vec::new() });
         Ok(outputs)
     }
 
@@ -195,7 +209,7 @@ impl ProgramBuilder {
     /// # Errors
     /// As [`compile`](ProgramBuilder::compile).
     pub fn compile_with(self, progress: impl FnMut(usize, usize)) -> Result<Program> {
-        let ProgramBuilder { gpu, nodes, steps, inputs, outputs, .. } = self;
+        let ProgramBuilder { gpu, nodes, mut steps, inputs, outputs, .. } = self;
         if outputs.is_empty() {
             return Err(broken("it has no result".into()));
         }
@@ -238,8 +252,17 @@ impl ProgramBuilder {
                 piece.map(|p| AnyTensor::new(pieces[p].storage().clone(), 0, &node.layout.shape, node.layout.dtype))
             })
             .collect();
-        let plans: Vec<&Plan> = steps.iter().map(|step| &step.plan).collect();
+        let once: Vec<Option<(Plan, Vec<AnyTensor>)>> = steps.iter_mut().map(|step| step.split(&nodes)).collect();
+        let first = once.iter().flatten().map(|(plan, _)| plan);
+        let plans: Vec<&Plan> = first.chain(steps.iter().map(|step| &step.plan)).collect();
         let compiled = gpu.warm_up(&plans, progress)?;
+        for (step, once) in steps.iter_mut().zip(once) {
+            let Some((plan, constants)) = once else { continue };
+            step.prepared = plan.outputs.iter().map(|layout| gpu.allocate(layout)).collect::<Result<Vec<_>>>()?;
+            let constants: Vec<&dyn Operand> = constants.iter().map(|tensor| tensor as &dyn Operand).collect();
+            gpu.record(&plan, &constants, &step.prepared.iter().collect::<Vec<_>>())?;
+        }
+        let prepared_bytes = steps.iter().flat_map(|step| &step.prepared).map(|tensor| tensor.layout().bytes()).sum();
         Ok(Program {
             gpu,
             nodes,
@@ -249,8 +272,24 @@ impl ProgramBuilder {
             memory,
             compiled,
             scratch_bytes: sizes.iter().sum(),
+            prepared_bytes,
             recording: Mutex::new(()),
         })
+    }
+}
+
+impl Step {
+    /// Takes off what depends on constants alone: a plan to be run once, with its inputs.
+    fn split(&mut self, nodes: &[Node]) -> Option<(Plan, Vec<AnyTensor>)> {
+        let constant = |value: Value| match &nodes[root(nodes, value).0].home {
+            Home::Constant(tensor) => tensor.reshape(&nodes[value.0].layout.shape).ok(),
+            _ => None,
+        };
+        let found = self.inputs.iter().enumerate().filter_map(|(i, &value)| Some((i, constant(value)?)));
+        let (numbers, tensors): (Vec<usize>, Vec<AnyTensor>) = found.unzip();
+        let Prepared { once, each } = self.plan.prepare(&numbers)?;
+        self.plan = each;
+        Some((once, tensors))
     }
 }
 
@@ -314,7 +353,8 @@ impl Program {
                 values.iter().map(|&value| self.locate(value, inputs, outputs)).collect()
             };
             let (inputs, outputs) = (operands(&step.inputs)?, operands(&step.outputs)?);
-            let inputs: Vec<&dyn Operand> = inputs.iter().map(|tensor| tensor as &dyn Operand).collect();
+            let inputs = inputs.iter().chain(&step.prepared);
+            let inputs: Vec<&dyn Operand> = inputs.map(|tensor| tensor as &dyn Operand).collect();
             self.gpu.record(&step.plan, &inputs, &outputs.iter().collect::<Vec<_>>())?;
         }
         Ok(())
@@ -337,7 +377,7 @@ impl Program {
         tensor.reshape(&self.nodes[value.0].layout.shape)
     }
 
-    /// The plans, in order.
+    /// The plans of a run, in order; without what was prepared once.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
         self.steps.iter().map(|step| &step.plan)
     }
@@ -345,6 +385,11 @@ impl Program {
     /// The kernels that it had compiled, and how long that took.
     pub fn compiled(&self) -> Compiled {
         self.compiled
+    }
+
+    /// Bytes of device memory that hold what was made of constants, once, when it was compiled.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.prepared_bytes
     }
 
     /// Bytes of device memory that hold what lies between ops.

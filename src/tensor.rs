@@ -81,7 +81,13 @@ impl AnyTensor {
 
     /// What a plan has to know of the tensor.
     pub fn layout(&self) -> Layout {
-        Layout { shape: self.shape.clone(), dtype: self.dtype, align: alignment(self.offset), arena: false }
+        Layout {
+            shape: self.shape.clone(),
+            dtype: self.dtype,
+            align: alignment(self.offset),
+            arena: false,
+            constant: false,
+        }
     }
 
     /// The same elements in another shape. Copies nothing.

@@ -71,8 +71,14 @@ fn a_transposed_copy_reads_a_sector_for_each_lane_unless_it_moves_squares() {
 }
 
 /// One subgroup of 32, tiles of 32 x 32, panels of 4 x 33 words.
-const ONE_SUBGROUP: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (8, 4), per_lane: (8, 4), step: 4, parts: 1, winograd: 0 };
+const ONE_SUBGROUP: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Tiled,
+    lanes: (8, 4),
+    per_lane: (8, 4),
+    step: 4,
+    parts: 1,
+    winograd: 0,
+};
 
 /// A product of four tiles, in two steps each.
 fn product() -> (Gpu, Plan, Vec<Counted>) {
@@ -117,8 +123,14 @@ fn bank_conflicts_of_a_known_access() {
 }
 
 /// 128 x 128 sums of 256 invocations, as GPUs run it.
-const LARGE: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Staged, lanes: (16, 16), per_lane: (8, 8), step: 16, parts: 1, winograd: 0 };
+const LARGE: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Staged,
+    lanes: (16, 16),
+    per_lane: (8, 8),
+    step: 16,
+    parts: 1,
+    winograd: 0,
+};
 
 #[test]
 fn the_large_tile_is_without_bank_conflicts_and_coalesced() {

@@ -25,7 +25,14 @@ fn open(folder: Option<PathBuf>) -> Option<(Gpu, u32)> {
 }
 
 const fn broadcast(lanes: u32) -> ContractionVariant {
-    ContractionVariant { body: ContractionBody::Broadcast, lanes: (lanes, 1), per_lane: (6, 8), step: 4, parts: 1, winograd: 0 }
+    ContractionVariant {
+        body: ContractionBody::Broadcast,
+        lanes: (lanes, 1),
+        per_lane: (6, 8),
+        step: 4,
+        parts: 1,
+        winograd: 0,
+    }
 }
 
 /// The device as if its subgroups were twice as large: the broadcast body then takes two subgroups for one, which is wrong.

@@ -109,7 +109,8 @@ fn the_bound_grows_with_what_lies_beside_a_window() {
     let bounds = |beside: f32, precision: Precision| {
         let mut x = vec![0.5f32; 36];
         x[35] = beside;
-        let inputs = [HostTensor::new(&[1, 1, 6, 6], &x).unwrap(), HostTensor::new(&[1, 1, 3, 3], &[0.25f32; 9]).unwrap()];
+        let inputs =
+            [HostTensor::new(&[1, 1, 6, 6], &x).unwrap(), HostTensor::new(&[1, 1, 3, 3], &[0.25f32; 9]).unwrap()];
         let op = Conv2d { precision, ..OP };
         op.twin(&inputs, &Select::All).unwrap()[0].values[0].bound
     };

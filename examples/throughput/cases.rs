@@ -2,8 +2,8 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, Matmul, MaxPool2d, Padding, Permute, Reduce, ReduceKind,
-    Softmax, Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, Matmul, MaxPool2d, Padding, Permute, Precision, Reduce,
+    ReduceKind, Softmax, Unary, UnaryKind,
 };
 
 /// An op on inputs of some shapes, all f32.
@@ -16,7 +16,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 13] = [
+pub const TABLE: [(&str, &str, &[&str]); 14] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -46,6 +46,7 @@ pub const TABLE: [(&str, &str, &[&str]); 13] = [
         "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel",
         &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"],
     ),
+    ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
     ("depthwise", "NxCxHxWxKERNELxSTRIDE, padded by half the kernel", &["8x64x56x56x3x1", "8x64x56x56x3x2"]),
     ("max_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2", "1x64x224x224x7x2"]),
     ("avg_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2"]),
@@ -101,6 +102,10 @@ fn case(op: &str, sizes: &[usize]) -> Option<OnShapes> {
         }
         ("conv2d", &[n, c, h, w, o, kernel, stride]) => {
             (Box::new(conv(1, kernel, stride)), vec![vec![n, c, h, w], vec![o, c, kernel, kernel]])
+        }
+        ("winograd", &[n, c, h, w, o]) => {
+            let op = Conv2d { precision: Precision::Winograd, ..conv(1, 3, 1) };
+            (Box::new(op), vec![vec![n, c, h, w], vec![o, c, 3, 3]])
         }
         ("depthwise", &[n, c, h, w, kernel, stride]) => {
             (Box::new(conv(c, kernel, stride)), vec![vec![n, c, h, w], vec![c, 1, kernel, kernel]])

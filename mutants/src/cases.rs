@@ -23,26 +23,62 @@ pub struct Case {
 }
 
 /// Small tiles, all sides of which differ.
-const TILED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1, winograd: 0 };
+const TILED: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Tiled,
+    lanes: (4, 4),
+    per_lane: (3, 2),
+    step: 4,
+    parts: 1,
+    winograd: 0,
+};
 const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
 const BROADCAST: ContractionVariant =
     ContractionVariant { body: ContractionBody::Broadcast, lanes: (8, 1), per_lane: (6, 8), ..TILED };
-const PATCHES: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Patches, lanes: (8, 1), per_lane: (4, 8), step: 1, parts: 1, winograd: 0 };
-const DEPTHWISE: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Depthwise, lanes: (4, 1), per_lane: (1, 8), step: 1, parts: 1, winograd: 0 };
+const PATCHES: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Patches,
+    lanes: (8, 1),
+    per_lane: (4, 8),
+    step: 1,
+    parts: 1,
+    winograd: 0,
+};
+const DEPTHWISE: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Depthwise,
+    lanes: (4, 1),
+    per_lane: (1, 8),
+    step: 1,
+    parts: 1,
+    winograd: 0,
+};
 /// A block of a panel for each invocation; blocks in three rounds, the last not full, and sums in parts.
-const STAGED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1, winograd: 0 };
+const STAGED: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Staged,
+    lanes: (4, 4),
+    per_lane: (4, 4),
+    step: 8,
+    parts: 1,
+    winograd: 0,
+};
 const STAGED_UNEVENLY: ContractionVariant = ContractionVariant { lanes: (4, 3), per_lane: (8, 8), parts: 3, ..STAGED };
 /// Two matrices a subgroup and two steps of them; and three of the smaller ones, with sums in parts.
-const COOPERATIVE: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Cooperative, lanes: (2, 2), per_lane: (32, 16), step: 32, parts: 1, winograd: 0 };
+const COOPERATIVE: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Cooperative,
+    lanes: (2, 2),
+    per_lane: (32, 16),
+    step: 32,
+    parts: 1,
+    winograd: 0,
+};
 const COOPERATIVE_IN_PARTS: ContractionVariant =
     ContractionVariant { lanes: (3, 1), per_lane: (16, 24), step: 16, parts: 3, ..COOPERATIVE };
-const FEW_ROWS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1, winograd: 0 };
+const FEW_ROWS: ContractionVariant = ContractionVariant {
+    body: ContractionBody::FewRows,
+    lanes: (1, 8),
+    per_lane: (8, 4),
+    step: 4,
+    parts: 1,
+    winograd: 0,
+};
 const FEW_COLUMNS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
 

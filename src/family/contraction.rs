@@ -228,6 +228,10 @@ impl Body {
 }
 
 impl Variant {
+    /// The variant that runs within WebGPU's default limits on every device.
+    pub const BASELINE: Variant =
+        Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1, winograd: 0 };
+
     /// Rows and columns of a workgroup's tile.
     pub const fn tile(&self) -> (usize, usize) {
         let (x, y) = (self.lanes.0 as usize, self.lanes.1 as usize);
@@ -311,7 +315,7 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
-    let plain = staged.chain([tiled(4), tiled(2), tiled(1), BASELINE]);
+    let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
     let plain: Vec<Variant> = plain.chain(cpu::every(profile)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
@@ -352,9 +356,6 @@ fn bind_matrices(assembly: &mut Assembly, variant: &Variant, side: u32, profile:
     assembly.fragment("panel", if side == 16 { PANEL_VECTORS } else { PANEL_SCALARS });
 }
 
-/// The variant that runs within WebGPU's default limits on every device.
-pub const BASELINE: Variant = Variant { body: Body::Direct, lanes: (8, 8), per_lane: (1, 1), step: 1, parts: 1, winograd: 0 };
-
 /// The candidates for a problem on a device, best first.
 pub(crate) fn candidates(
     problem: &Contraction,
@@ -371,7 +372,7 @@ pub(crate) fn candidates(
         _ => gpu::ranked(problem, operands, profile),
     };
     let mut list: Vec<_> = ranked.into_iter().map(|(variant, why)| candidate(variant, why)).collect();
-    list.push(candidate(BASELINE, "runs within any limits".into()));
+    list.push(candidate(Variant::BASELINE, "runs within any limits".into()));
     // Tuning tries more than a class and a shape speak for.
     if choice.is_some_and(|name| list.iter().all(|known| known.name != name)) {
         let chosen = every(profile).into_iter().find(|variant| Some(&*variant.name()) == choice);

@@ -193,7 +193,8 @@ impl super::Twin for Conv2d {
         let taps = per_group * kernel_h * kernel_w;
         if self.precision == Precision::F16Multiply
             || self.may_be_transformed(weight)
-            || inputs.iter().any(|input| input.dtype() != DType::F32) {
+            || inputs.iter().any(|input| input.dtype() != DType::F32)
+        {
             return None;
         }
         let channels = Channels::of(self.activation, self.groups, output, inputs.get(2), seed)?;

@@ -173,7 +173,8 @@ impl super::Twin for Matmul {
     /// C x = alpha A (B x) + beta (addend x) for a vector x of random signs, row by row; only without activation and in f32.
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
         let (a, b, c) = (&inputs[0], &inputs[1], inputs.get(2).filter(|_| self.beta != 0.0));
-        let in_f32 = self.precision != Precision::F16Multiply && inputs.iter().chain([output]).all(|x| x.dtype() == DType::F32);
+        let in_f32 =
+            self.precision != Precision::F16Multiply && inputs.iter().chain([output]).all(|x| x.dtype() == DType::F32);
         if self.activation != crate::Activation::None || output.is_empty() || !in_f32 {
             return None;
         }

@@ -10,19 +10,37 @@ use tilewise::{Class, ContractionBody, ContractionVariant, DType, DeviceProfile,
 /// Small tiles for the contraction bodies. Their kernels compile in a tenth of the full-size ones' time, and edges come
 /// close together. Rows, columns and step differ, so that nothing can be taken for another, and 16 invocations are more
 /// than one subgroup of drivers on the CPU, where barriers matter.
-pub const TILED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Tiled, lanes: (4, 4), per_lane: (3, 2), step: 4, parts: 1, winograd: 0 };
+pub const TILED: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Tiled,
+    lanes: (4, 4),
+    per_lane: (3, 2),
+    step: 4,
+    parts: 1,
+    winograd: 0,
+};
 /// The same tile without workgroup memory.
 pub const DIRECT: ContractionVariant = ContractionVariant { body: ContractionBody::Direct, step: 1, ..TILED };
 /// A panel's block for each invocation.
-pub const STAGED: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Staged, lanes: (4, 4), per_lane: (4, 4), step: 8, parts: 1, winograd: 0 };
+pub const STAGED: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Staged,
+    lanes: (4, 4),
+    per_lane: (4, 4),
+    step: 8,
+    parts: 1,
+    winograd: 0,
+};
 /// Blocks in three rounds, the last not full; sums in parts, as many as there are steps in a short k.
 pub const STAGED_UNEVENLY: ContractionVariant =
     ContractionVariant { lanes: (2, 4), per_lane: (8, 4), parts: 3, ..STAGED };
 /// A few rows, with invocations along k alone.
-pub const FEW_ROWS: ContractionVariant =
-    ContractionVariant { body: ContractionBody::FewRows, lanes: (1, 8), per_lane: (8, 4), step: 4, parts: 1, winograd: 0 };
+pub const FEW_ROWS: ContractionVariant = ContractionVariant {
+    body: ContractionBody::FewRows,
+    lanes: (1, 8),
+    per_lane: (8, 4),
+    step: 4,
+    parts: 1,
+    winograd: 0,
+};
 /// A few columns, with invocations both ways, in parts.
 pub const FEW_COLUMNS: ContractionVariant =
     ContractionVariant { body: ContractionBody::FewColumns, lanes: (2, 4), per_lane: (4, 4), parts: 3, ..FEW_ROWS };
@@ -39,8 +57,14 @@ pub fn patches(gpu: &Gpu) -> Option<ContractionVariant> {
 }
 
 /// Two rows of fours, for convolutions whose groups have one channel.
-pub const DEPTHWISE: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Depthwise, lanes: (4, 1), per_lane: (1, 8), step: 1, parts: 1, winograd: 0 };
+pub const DEPTHWISE: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Depthwise,
+    lanes: (4, 1),
+    per_lane: (1, 8),
+    step: 1,
+    parts: 1,
+    winograd: 0,
+};
 
 fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u32) -> Option<ContractionVariant> {
     let profile = gpu.profile();
@@ -50,8 +74,14 @@ fn of_a_subgroup(gpu: &Gpu, body: ContractionBody, per_lane: (u32, u32), step: u
 }
 
 /// Two subgroups, of one matrix each; for those who ask for matrices, where there are any.
-pub const COOPERATIVE: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Cooperative, lanes: (2, 1), per_lane: (16, 16), step: 16, parts: 1, winograd: 0 };
+pub const COOPERATIVE: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Cooperative,
+    lanes: (2, 1),
+    per_lane: (16, 16),
+    step: 16,
+    parts: 1,
+    winograd: 0,
+};
 
 /// Every body that a device can run, with small tiles.
 pub fn bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
@@ -69,8 +99,14 @@ fn usual_bodies(gpu: &Gpu) -> Vec<ContractionVariant> {
 }
 
 /// An element an invocation: the least to compile, where each shape or epilogue needs a kernel of its own.
-pub const SMALLEST: ContractionVariant =
-    ContractionVariant { body: ContractionBody::Direct, lanes: (8, 1), per_lane: (1, 1), step: 1, parts: 1, winograd: 0 };
+pub const SMALLEST: ContractionVariant = ContractionVariant {
+    body: ContractionBody::Direct,
+    lanes: (8, 1),
+    per_lane: (1, 1),
+    step: 1,
+    parts: 1,
+    winograd: 0,
+};
 
 /// Sizes around a tile's side: {0, 1, T - 1, T, T + 1, 2 T + 3}.
 pub const fn around(tile: usize) -> [usize; 6] {

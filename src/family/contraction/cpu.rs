@@ -5,9 +5,9 @@
 //! and 10 in the best tile of the direct body.
 
 use super::depthwise::Depthwise;
-use super::panels::{self, Feed};
+use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
-use super::quads::Lie;
+use super::quads::{Lie, Side};
 use super::winograd::{self, Winograd};
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
@@ -41,8 +41,6 @@ const PATCHES_TILES: [(u32, u32); 4] = [(4, 8), (8, 8), (8, 16), (16, 8)];
 const DEPTHWISE_TILES: [(u32, u32); 3] = [(1, 4), (1, 8), (1, 16)];
 const DIRECT_TILES: [(u32, u32); 7] = [(1, 1), (1, 4), (1, 8), (4, 4), (4, 8), (8, 4), (8, 8)];
 
-/// Rows of b with so many columns lie in pages of their own, and in the same few sets of the nearest cache.
-const FAR: usize = 4096;
 /// What loads from such rows cost: the more columns a lane loads side by side, the fewer of them miss.
 fn far_factor(columns: u32) -> f64 {
     1.0 + 2.0 / f64::from(columns)
@@ -117,16 +115,16 @@ fn winograd_ns(
 ) -> Option<(Variant, f64)> {
     let winograd = Winograd::of(operands.op, problem, tile).ok()?;
     let images = winograd.images();
-    let [a, b, out] = winograd.layouts(images);
+    let [a, b, out] = winograd.layouts(images, operands);
     let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
     let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
     let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
-    let moved = winograd.moved(images).iter().sum::<f64>() / lanes * SCALAR_LOAD;
+    let moved = winograd.recurring(operands) / lanes * SCALAR_LOAD;
     Some((Variant { winograd: tile, ..variant }, products + moved))
 }
 
 fn cheapest(variants: impl Iterator<Item = Variant>, ns: impl Fn(&Variant) -> f64) -> (Variant, f64) {
-    let first = (super::BASELINE, f64::INFINITY);
+    let first = (Variant::BASELINE, f64::INFINITY);
     variants.map(|variant| (variant, ns(&variant))).fold(first, |best, next| if next.1 < best.1 { next } else { best })
 }
 
@@ -162,11 +160,13 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     let loads = (rows / lanes).ceil() + columns * if far { far_factor(variant.per_lane.1) } else { 1.0 };
     let step = loads * VECTOR_LOAD + 4.0 * rows * (BROADCAST + columns * MULTIPLY_ADD);
     let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
-    let packed = |feed, outer: usize| match feed {
-        Feed::Packed(_) => entries * outer as f64 * problem.k as f64 / 4.0 / lanes * PACK,
-        Feed::Lying(_) => 0.0,
+    let packed = |side: Side, feed, outer: usize| match feed {
+        Feed::Packed(_) if !side.is_constant(problem, operands) => {
+            entries * outer as f64 * problem.k as f64 / 4.0 / lanes * PACK
+        }
+        _ => 0.0,
     };
-    let packing = packed(a, problem.m) + packed(b, problem.n);
+    let packing = packed(Side::A, a, problem.m) + packed(Side::B, b, problem.n);
     packing + tiles(problem, variant) * (WORKGROUP + problem.k.div_ceil(4) as f64 * step)
 }
 
@@ -181,6 +181,7 @@ fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant)
     let sums = f64::from(variant.per_lane.0 * variant.per_lane.1);
     let handed_on = counts.weights * (BROADCAST + f64::from(variant.per_lane.1) * MULTIPLY_ADD);
     let step = counts.loads * VECTOR_LOAD + handed_on + sums * KEEP;
-    let packing = (counts.panels * PACK + counts.planes * COPY) / f64::from(variant.lanes.0);
+    let panels = if Side::A.is_constant(problem, operands) { 0.0 } else { counts.panels };
+    let packing = (panels * PACK + counts.planes * COPY) / f64::from(variant.lanes.0);
     packing + counts.tiles * (WORKGROUP + counts.steps * step)
 }

@@ -117,11 +117,10 @@ fn winograd_time(
 ) -> Option<(Variant, f64)> {
     let winograd = Winograd::of(operands.op, problem, tile).ok()?;
     let images = winograd.images();
-    let [a, b, out] = winograd.layouts(images);
+    let [a, b, out] = winograd.layouts(images, operands);
     let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
     let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
-    let [filters, inputs, outputs] = winograd.moved(images);
-    let moved = (filters + inputs + outputs) / sms(profile) * VALUE;
+    let moved = winograd.recurring(operands) / sms(profile) * VALUE;
     Some((Variant { winograd: tile, ..variant }, products + moved + 3.0 * DISPATCH))
 }
 

@@ -20,6 +20,9 @@ const PACKERS: usize = 64;
 /// Steps that an invocation packs: with more, few invocations are left for small panels.
 const RUN: usize = 16;
 
+/// Rows of b with so many columns lie in pages of their own, and in the same few sets of the nearest cache.
+pub(super) const FAR: usize = 4096;
+
 /// How the body gets an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Feed {
@@ -31,8 +34,12 @@ pub(super) enum Feed {
 
 /// How both operands are fed.
 pub(super) fn feeds(problem: &Contraction, operands: &Operands<'_>) -> [Feed; 2] {
-    // Four values of k are read at once, and of a always so that they lie side by side.
-    let fits = |side, lie| whole(problem.k) && (side == Side::B || lie == Lie::Along);
+    // Four values of k are read at once, and of a always so that they lie side by side. Rows of b that lie far apart are better packed,
+    // where that is done once.
+    let apart = |side: Side| side.is_constant(problem, operands) && problem.n >= FAR;
+    let fits = |side, lie| {
+        whole(problem.k) && if side == Side::B { lie == Lie::Along || !apart(side) } else { lie == Lie::Along }
+    };
     let lies = |side| quads::lie(problem, side, operands).filter(|&lie| fits(side, lie)).map(Feed::Lying);
     let a = lies(Side::A).unwrap_or(Feed::Packed(0));
     // Scratch buffers are numbered as they are needed.

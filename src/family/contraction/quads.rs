@@ -50,6 +50,11 @@ impl Side {
         }
     }
 
+    /// Whether the operand is the same at every run.
+    pub(super) fn is_constant(self, problem: &Contraction, operands: &Operands<'_>) -> bool {
+        operands.inputs[self.operand(problem).input].constant
+    }
+
     /// The size beside k: rows of a, columns of b.
     fn size(self, problem: &Contraction) -> usize {
         match self {

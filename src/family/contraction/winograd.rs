@@ -2,7 +2,7 @@
 //! each of 16 or 36 points takes the place of the windows' nine taps, and its results are transformed back.
 
 use super::patches::unfit;
-use super::quads::VECTOR;
+use super::quads::{Side, VECTOR};
 use super::{
     Addressing, Contraction, GRID, Operand, Pieces, Target, Variant, Windows, bind_operand, bind_output, word,
 };
@@ -131,8 +131,11 @@ impl<'a> Winograd<'a> {
     }
 
     /// The layouts of the products' operands and of their result.
-    pub fn layouts(&self, images: usize) -> [Layout; SCRATCH] {
-        self.planes(images).map(|plane| Layout::new(&[self.points(), plane], DType::F32))
+    pub fn layouts(&self, images: usize, operands: &Operands<'_>) -> [Layout; SCRATCH] {
+        let arena = operands.arena();
+        let [filters, inputs, products] =
+            self.planes(images).map(|plane| Layout { arena, ..Layout::new(&[self.points(), plane], DType::F32) });
+        [Layout { constant: Side::A.is_constant(self.problem, operands), ..filters }, inputs, products]
     }
 
     /// The images of the whole problem.
@@ -140,8 +143,14 @@ impl<'a> Winograd<'a> {
         self.problem.n / self.pixels().max(1)
     }
 
+    /// Values that transforms load and store at every run.
+    pub fn recurring(&self, operands: &Operands<'_>) -> f64 {
+        let [filters, inputs, products] = self.moved(self.images());
+        inputs + products + if Side::A.is_constant(self.problem, operands) { 0.0 } else { filters }
+    }
+
     /// Values that the transforms of filters, of images and of products load and store.
-    pub fn moved(&self, images: usize) -> [f64; SCRATCH] {
+    fn moved(&self, images: usize) -> [f64; SCRATCH] {
         let [filters, inputs, products] = self.planes(images).map(|plane| plane as f64);
         let points = self.points() as f64;
         let (taps, outputs) = ((TAPS * TAPS) as f64, (self.tile * self.tile) as f64);
@@ -211,7 +220,7 @@ pub(super) fn build(
         }
         dispatches.push(transform_images(&winograd, &pieces, &region, operands, profile)?);
 
-        let [a, b, out] = winograd.layouts(images).map(|layout| Layout { arena: operands.arena(), ..layout });
+        let [a, b, out] = winograd.layouts(images, operands);
         let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
         let products = super::build(&winograd.products(images), &Variant { winograd: 0, ..*variant }, &own, profile)?;
         dispatches.extend(products.dispatches.into_iter().map(|dispatch| dispatch.with_slots(in_scratch)));
@@ -262,7 +271,8 @@ fn transform_filters(
     assembly.size("", "rows", problem.m)?.size("", "channels", winograd.windows.channels)?;
     let range = bytes(pieces.operand(&problem.a, region, pieces.dims().0), problem.a.dtype);
     let points = values(winograd, 0, 0, Access::Write);
-    let work = Work { flops: TRANSFORM * winograd.moved(0)[0], bytes: (range.end - range.start + points.range.end) as f64 };
+    let work =
+        Work { flops: TRANSFORM * winograd.moved(0)[0], bytes: (range.end - range.start + points.range.end) as f64 };
     bind_operand(&mut assembly, "source", &problem.a, range, 0)?;
     assembly.fragment("points", STORE_VALUES).bind("points", points);
     assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
@@ -283,8 +293,10 @@ fn transform_images(
     assembly.size("", "columns", winograd.columns(images))?.size("", "channels", winograd.windows.channels)?;
     let range = bytes(pieces.operand(&problem.b, region, n), problem.b.dtype);
     let points = values(winograd, images, 1, Access::Write);
-    let work =
-        Work { flops: TRANSFORM * winograd.moved(images)[1], bytes: (range.end - range.start + points.range.end) as f64 };
+    let work = Work {
+        flops: TRANSFORM * winograd.moved(images)[1],
+        bytes: (range.end - range.start + points.range.end) as f64,
+    };
     // The parts of an image under its tiles are windows themselves.
     let tiles = Windows {
         output: winograd.tiles(),
