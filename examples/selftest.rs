@@ -11,8 +11,8 @@ use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report, SpecialsReport};
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
-    ConvTranspose2d, Gpu, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Padding, Permute, Reduce, ReduceKind, Softmax,
-    Unary, UnaryKind,
+    ConvTranspose2d, Gpu, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Padding, Permute, Precision, Reduce, ReduceKind,
+    Softmax, Unary, UnaryKind,
 };
 
 const HELP: &str = "\
@@ -43,6 +43,7 @@ fn case(op: impl Twin + 'static, shapes: &[&'static [usize]], exact: bool) -> Ca
 fn cases() -> Vec<Case> {
     let strided =
         Conv2d { stride: [2, 1], padding: Padding::all(2), dilation: [1, 2], groups: 2, ..Default::default() };
+    let winograd = Conv2d { padding: Padding::all(1), precision: Precision::Winograd, ..Default::default() };
     let plane: &[usize] = &[2, 5, 13, 17];
     vec![
         case(Matmul::default(), &[&[67, 131], &[131, 70]], true),
@@ -51,6 +52,7 @@ fn cases() -> Vec<Case> {
         case(Matmul { alpha: 0.5, beta: -2.0, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], true),
         case(Matmul { activation: Activation::Gelu, ..Default::default() }, &[&[33, 40], &[40, 66], &[66]], false),
         case(Conv2d::default(), &[&[2, 5, 13, 17], &[9, 5, 3, 3], &[9]], true),
+        case(winograd, &[&[2, 5, 13, 17], &[9, 5, 3, 3], &[9]], false),
         case(strided, &[&[1, 4, 13, 17], &[6, 2, 3, 3]], true),
         case(ConvTranspose2d { stride: [2, 2], ..Default::default() }, &[&[2, 5, 6, 7], &[5, 4, 3, 3], &[4]], true),
         case(MaxPool2d { padding: [1; 4], kernel: [3, 3], return_indices: true, ..Default::default() }, &[plane], true),

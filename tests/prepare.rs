@@ -40,8 +40,7 @@ fn check(gpu: &Gpu, op: &dyn Op, shapes: &[&[usize]], varying: usize) -> Option<
     let constants: Vec<usize> = (0..shapes.len()).filter(|&i| i != varying).collect();
     let prepared = plan.prepare(&constants)?;
     let Prepared { once, each } = &prepared;
-    let mut tensors: Vec<Tensor<f32>> =
-        shapes.iter().map(|shape| upload(gpu, &floats(&mut random, shape))).collect();
+    let mut tensors: Vec<Tensor<f32>> = shapes.iter().map(|shape| upload(gpu, &floats(&mut random, shape))).collect();
     let known: Vec<&dyn Operand> = constants.iter().map(|&i| &tensors[i] as &dyn Operand).collect();
     let made = run(gpu, once, &known);
     assert!(!once.dispatches.is_empty() && !each.dispatches.is_empty());

@@ -109,6 +109,17 @@ impl List {
         self.push(op, inputs, true)
     }
 
+    /// -1, 0 and 1: whole also where a method makes much larger numbers of them on its way.
+    fn units(&mut self, op: impl Twin + 'static, shapes: &[&[usize]]) -> &mut DeviceProfile {
+        let Self { random, .. } = self;
+        let mut draw = |shape: &&[usize]| {
+            let elements: Vec<f32> = (0..shape.iter().product()).map(|_| random.below(3) as f32 - 1.0).collect();
+            tensor(shape, &elements)
+        };
+        let inputs = shapes.iter().map(&mut draw).collect();
+        self.push(op, inputs, true)
+    }
+
     /// Numbers in [-1, 1).
     fn floats(&mut self, op: impl Twin + 'static, shapes: &[&[usize]]) -> &mut DeviceProfile {
         let draw = |shape: &&[usize]| tensor(shape, &self.random.floats(shape.iter().product()));
@@ -271,6 +282,14 @@ fn convolutions(list: &mut List) {
     list.exact(Conv2d { stride: [2, 3], padding: sides, dilation: [2, 1], ..op }, &[&[2, 2, 6, 7], &[3, 2, 2, 3]]);
     list.exact(Conv2d { groups: 2, padding: Padding::all(1), ..op }, &[&[2, 4, 4, 5], &[6, 2, 3, 3], &[6]]);
     list.exact(Conv2d { groups: 3, dilation: [1, 2], ..op }, &[&[2, 3, 4, 6], &[3, 1, 2, 3]]);
+    // Winograd's method: both tiles, ragged, and more than one workgroup of everything.
+    for (winograd, tile) in [(2, 2), (4, 4)] {
+        let op = Conv2d { precision: Precision::Winograd, ..op };
+        let through = vec![ContractionVariant { winograd, ..DIRECT }];
+        let ragged = Conv2d { padding: sides, groups: 2, ..op };
+        list.units(ragged, &[&[3, 4, 4, 8], &[6, 2, 3, 3], &[6]]).contractions = through.clone();
+        list.units(op, &[&[1, 8, 3 * tile + 2, 4 * tile + 2], &[9, 8, 3, 3]]).contractions = through;
+    }
     // Depthwise: bands and runs of rows, in vectors and not, and two outputs of a channel.
     for class in [Class::Unknown, Class::Cpu] {
         list.exact(Conv2d { groups: 3, padding: sides, ..op }, &[&[1, 3, 5, 261], &[3, 1, 3, 3], &[3]]).class = class;

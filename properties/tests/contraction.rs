@@ -238,7 +238,7 @@ fn fitting_or_any(fitting: Vec<Vec<usize>>) -> impl Strategy<Value = Vec<Layout>
 /// How factors are multiplied, and what is asked of the output.
 fn types() -> impl Strategy<Value = (Precision, Option<DType>)> {
     let output = prop_oneof![4 => Just(None), 1 => select(vec![DType::F32, DType::F16, DType::U8]).prop_map(Some)];
-    (select(vec![Precision::F32, Precision::F16Multiply]), output)
+    (select(vec![Precision::F32, Precision::F16Multiply, Precision::Winograd]), output)
 }
 
 #[test]

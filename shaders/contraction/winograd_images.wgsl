@@ -10,7 +10,7 @@
 // Invocation: one of them: SIDE * SIDE loads and stores.
 // Dispatch:   ceil(plane / WG_X) workgroups, folded; tiles fastest, as the matrices have them, then channels, then groups.
 // Memory:     none.
-// Edges:      behind the last tile there are zeros up to `columns`.
+// Edges:      the last tile is repeated up to `columns`.
 struct Params {
     workgroups: u32,
     plane: u32, // elements of a point
@@ -42,7 +42,7 @@ fn main(
         var column: array<f32, SIDE>;
         // unroll
         for (var r = 0u; r < SIDE; r++) {
-            column[r] = select(0.0, source_load(image, r * SIDE + s), tile < params.tiles);
+            column[r] = source_load(image, r * SIDE + s);
         }
         down[s] = image_points(column);
     }

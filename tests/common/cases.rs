@@ -27,6 +27,10 @@ pub fn ops() -> Vec<Case> {
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![4, 1, 1, 1]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![8, 1, 3, 2], vec![8]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![vec![2, 4, 9, 12], vec![4, 1, 2, 5]]),
+        (
+            Box::new(Conv2d { precision: Precision::Winograd, ..Default::default() }),
+            vec![plane.clone(), vec![6, 4, 3, 3], vec![6]],
+        ),
         (Box::new(ConvTranspose2d { stride: [2, 3], ..Default::default() }), vec![plane.clone(), vec![4, 5, 3, 2]]),
         (Box::new(MaxPool2d { return_indices: true, ..Default::default() }), vec![plane.clone()]),
         (Box::new(AvgPool2d::default()), vec![plane.clone()]),

@@ -93,7 +93,7 @@ impl<'a> Winograd<'a> {
 
     /// Columns of the products for so many images: their tiles, in whole vectors.
     fn columns(&self, images: usize) -> usize {
-        images.saturating_mul(self.tiles().iter().product()).next_multiple_of(VECTOR)
+        images.saturating_mul(self.tiles().iter().product()).div_ceil(VECTOR).saturating_mul(VECTOR)
     }
 
     /// Elements of a point of the filters, the images and the products.
@@ -116,13 +116,13 @@ impl<'a> Winograd<'a> {
             addressing: Addressing::Dense { batch: vec![entry], outer, k, taps: 1 },
         };
         Contraction {
-            batch: vec![self.points() * self.groups],
+            batch: vec![self.points().saturating_mul(self.groups)],
             m,
             n,
             k,
-            a: operand(0, m * k, k, 1),
-            b: operand(1, k * n, 1, n),
-            out: Target { dtype: DType::F32, batch: vec![m * n], row: n, columns: None },
+            a: operand(0, m.saturating_mul(k), k, 1),
+            b: operand(1, k.saturating_mul(n), 1, n),
+            out: Target { dtype: DType::F32, batch: vec![m.saturating_mul(n)], row: n, columns: None },
             alpha: 1.0,
             addend: None,
             activation: Activation::None,
@@ -212,8 +212,16 @@ pub(super) fn build(
             return Err(unfit(operands.op, "pixels of an image in a part", pixels, rest));
         }
         let images = region.len(n) / pixels;
-        if winograd.planes(images).contains(&0) {
+        let planes = winograd.planes(images);
+        if planes.contains(&0) {
             continue;
+        }
+        // The kernels count the values of all points in 32 bits.
+        for plane in planes {
+            let most = u32::MAX as usize / winograd.points();
+            if plane > most {
+                return Err(unfit(operands.op, "values of a point", plane, most));
+            }
         }
         if dispatches.is_empty() {
             dispatches.push(transform_filters(&winograd, &pieces, &region, operands, profile)?);
