@@ -184,6 +184,7 @@ fn patches_refuse_what_is_no_convolution_of_theirs() {
             per_lane: (4, 8),
             step: 1,
             parts: 1,
+            winograd: 0,
         }],
         ..on_the_cpu()
     };

@@ -338,6 +338,7 @@ fn a_profile_may_not_choose_what_no_body_can_be() {
         per_lane: (4, 4),
         step: 4,
         parts: 1,
+        winograd: 0,
     };
     refused(ContractionVariant { step: 1, ..broadcast });
     refused(ContractionVariant { lanes: (4, 2), ..broadcast });
