@@ -1,7 +1,6 @@
 //! The runtime: a device, its memory, and the recorder of work.
 
 pub(crate) mod bind;
-#[cfg(not(target_arch = "wasm32"))]
 mod check;
 pub(crate) mod device;
 #[cfg(feature = "emulator")]
@@ -13,13 +12,18 @@ pub(crate) mod placement;
 pub(crate) mod scope;
 mod shorthands;
 pub(crate) mod timing;
-#[cfg(not(target_arch = "wasm32"))]
 mod tune;
 mod unsafe_calls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+
+// A browser's clock is not the standard library's.
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
 
 #[cfg(feature = "emulator")]
 use crate::emulator::EmulatorOptions;
@@ -307,12 +311,7 @@ impl Gpu {
     /// [`Error::DeviceLost`], [`Error::OtherDevice`], [`Error::View`] if a host's buffer lacks `COPY_SRC`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn download<T: Element>(&self, tensor: &Tensor<T>) -> Result<Vec<T>> {
-        Ok(bytemuck::pod_collect_to_vec(&self.download_bytes(tensor.any())?))
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn download_bytes(&self, tensor: &AnyTensor) -> Result<Vec<u8>> {
-        on!(self, wgpu => pollster::block_on(wgpu.download(tensor, true)), emulator => emulator.download(tensor))
+        Ok(bytemuck::pod_collect_to_vec(&pollster::block_on(self.bytes(tensor.any(), true))?))
     }
 
     /// Reads a tensor's elements back: submits what is recorded, and resolves when the device is done. A host's device is
@@ -321,15 +320,12 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OtherDevice`], [`Error::View`] if a host's buffer lacks `COPY_SRC`.
     pub async fn download_async<T: Element>(&self, tensor: &Tensor<T>) -> Result<Vec<T>> {
-        let tensor = tensor.any();
-        let bytes = on!(self, wgpu => wgpu.download(tensor, false).await?, emulator => emulator.download(tensor)?);
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        Ok(bytemuck::pod_collect_to_vec(&self.bytes(tensor.any(), false).await?))
     }
 
-    /// The plan of an op that is about to be used. Nothing is checked on the web, where nothing can wait for a check.
-    #[cfg(target_arch = "wasm32")]
-    pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
-        op.plan(&self.profile, layouts)
+    /// The bytes of a tensor. With `block` the future is ready when it is first polled, here and wherever the word stands.
+    pub(crate) async fn bytes(&self, tensor: &AnyTensor, block: bool) -> Result<Vec<u8>> {
+        on!(self, wgpu => wgpu.download(tensor, block).await, emulator => emulator.download(tensor))
     }
 
     /// Records an op with outputs of its own: plans it for the inputs and allocates what it needs.
@@ -394,11 +390,10 @@ impl Gpu {
         let dispatches = || plans.iter().flat_map(|plan| &plan.dispatches);
         let (count, mut compiled) = (dispatches().count(), Compiled::default());
         for (dispatch, ready) in dispatches().zip(1..) {
-            // A browser's clock is not the standard library's.
-            let start = (!cfg!(target_arch = "wasm32")).then(Instant::now);
+            let start = Instant::now();
             if on!(self, executor => executor.warm(dispatch))? {
                 compiled.kernels += 1;
-                compiled.time += start.map(|start| start.elapsed()).unwrap_or_default();
+                compiled.time += start.elapsed();
             }
             progress(ready, count);
         }
@@ -422,8 +417,18 @@ impl Gpu {
     /// [`Error::DeviceLost`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
+        pollster::block_on(self.done(true))
+    }
+
+    /// Submits what is recorded, and resolves when the device is done.
+    async fn done(&self, block: bool) -> Result<()> {
         self.submit()?;
-        on!(self, wgpu => wgpu.wait(), emulator => emulator.health.check())
+        on!(self, wgpu => wgpu.done(block).await, emulator => emulator.health.check())
+    }
+
+    /// Reports errors of earlier calls that were not known at once.
+    async fn settle(&self) -> Result<()> {
+        on!(self, wgpu => wgpu.memory.health.settle().await, emulator => emulator.health.check())
     }
 
     /// Runs a closure and returns, with its value, the GPU time of every dispatch that was submitted meanwhile, also by
@@ -435,12 +440,17 @@ impl Gpu {
     /// Those of the closure, and [`Error::DeviceLost`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn timed<R>(&self, work: impl FnOnce(&Gpu) -> Result<R>) -> Result<(R, Timings)> {
+        pollster::block_on(self.timing(work, true))
+    }
+
+    /// [`timed`](Gpu::timed), which blocks or does not.
+    async fn timing<R>(&self, work: impl FnOnce(&Gpu) -> Result<R>, block: bool) -> Result<(R, Timings)> {
         on!(
             self,
             wgpu => {
                 let timing = wgpu.start_timing()?;
                 let value = work(self)?;
-                Ok((value, pollster::block_on(wgpu.stop_timing(timing, true))?))
+                Ok((value, wgpu.stop_timing(timing, block).await?))
             },
             emulator => {
                 let timing = emulator.start_timing()?;
@@ -491,7 +501,7 @@ impl Gpu {
 pub struct Compiled {
     /// Kernels that were not there yet.
     pub kernels: usize,
-    /// How long their pipelines took to build; 0 on the web. Some drivers compile no sooner than a kernel runs first.
+    /// How long their pipelines took to build. Some drivers compile no sooner than a kernel runs first.
     pub time: Duration,
 }
 

@@ -22,7 +22,7 @@
 //! [`Plan::encode`] records into a compute pass of a host program, [`Program`] plans a whole network once.
 
 #![deny(missing_docs, unsafe_code)]
-// Verification and timing block, which a browser does not allow: there, what only they use is left over.
+// `verify` and timings block, which a browser does not allow: there, what only they use is left over.
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
 // Unit tests share the list of ops with the integration tests, which know the crate by its name.

@@ -78,7 +78,8 @@ pub struct DeviceProfile {
     /// What was learnt about this device: kernels that passed or failed their check, variants that proved fast.
     pub learnt: Learnt,
     /// Whether fast kernels are planned before they have passed a check. Devices of the crate's own check them when they are
-    /// first needed; on a host's, [`Gpu::check`](crate::Gpu::check) does it when asked.
+    /// first needed; on a host's, [`Gpu::check`](crate::Gpu::check) does it when asked, and in a browser
+    /// [`Gpu::check_async`](crate::Gpu::check_async).
     pub unchecked: bool,
     /// Whether nothing that a device learns later changes its plans; see [`frozen`](DeviceProfile::frozen).
     pub frozen: bool,

@@ -308,7 +308,19 @@ pub fn plans<O: Twin + ?Sized>(profile: &DeviceProfile, op: &O, inputs: &[HostTe
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn plan<O: Twin + ?Sized>(gpu: &Gpu, op: &O, plan: &Plan, inputs: &[HostTensor]) -> Result<Report> {
-    against(gpu, op, plan, inputs, &op.twin(inputs, &selection(op, plan))?)
+    pollster::block_on(run_plan(gpu, op, plan, inputs, true))
+}
+
+/// [`plan`](fn@plan), which blocks or does not.
+pub(crate) async fn run_plan<O: Twin + ?Sized>(
+    gpu: &Gpu,
+    op: &O,
+    plan: &Plan,
+    inputs: &[HostTensor],
+    block: bool,
+) -> Result<Report> {
+    let twins = op.twin(inputs, &selection(op, plan))?;
+    Case { op, plan, inputs, twins: &twins }.run(gpu, block).await
 }
 
 /// Verifies a matrix product of tensors that are on the device.
@@ -332,7 +344,7 @@ pub fn tensors<O: Twin + ?Sized>(gpu: &Gpu, options: &O, inputs: &[&dyn Operand]
 
 #[cfg(not(target_arch = "wasm32"))]
 fn download(gpu: &Gpu, tensor: &AnyTensor) -> Result<HostTensor> {
-    HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &gpu.download_bytes(tensor)?)
+    HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &pollster::block_on(gpu.bytes(tensor, true))?)
 }
 
 /// Layouts of operands that are aligned to an element and no more.
@@ -384,33 +396,51 @@ pub fn against<O: Twin + ?Sized>(
     inputs: &[HostTensor],
     twins: &[Expected],
 ) -> Result<Report> {
-    let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
-    let mut total = Report::default();
-    for fill in Fill::ALL {
-        let (operands, outputs) = guarded(gpu, plan, inputs, fill)?;
-        let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
-        let findings = gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?;
-        findings.iter().for_each(|finding| finding.merge_into(&mut total.findings));
-        for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
-            let zone = gpu.download_bytes(arena)?;
-            let start = (output.byte_offset() - arena.byte_offset()) as usize;
-            let end = start + output.layout().bytes() as usize;
-            let elements = &zone[start..end];
-            let found = HostTensor::from_bytes(output.shape(), output.dtype(), elements)?;
-            let mut report = compare(&what, number, &found, expected)?;
-            let outside = zone.iter().enumerate().filter(|(at, _)| !(start..end).contains(at));
-            report.trespasses = outside.filter(|(at, byte)| **byte != SENTINEL.to_le_bytes()[at % 4]).count();
-            let (unwritten, size) = (unwritten(output.dtype()), output.dtype().size() as usize);
-            let untouched = |index: &&usize| elements[**index * size..(**index + 1) * size] == unwritten;
-            report.wrong += expected.indices.iter().filter(untouched).count();
-            report.sampled = expected.indices.len() < output.len();
-            if report.sampled {
-                report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
+    pollster::block_on(Case { op, plan, inputs, twins }.run(gpu, true))
+}
+
+/// A plan, its inputs, and what is expected of it.
+struct Case<'a, O: ?Sized> {
+    op: &'a O,
+    plan: &'a Plan,
+    inputs: &'a [HostTensor],
+    twins: &'a [Expected],
+}
+
+impl<O: Twin + ?Sized> Case<'_, O> {
+    /// Runs the plan between guards, with every fill, and compares each run with the twins.
+    async fn run(&self, gpu: &Gpu, block: bool) -> Result<Report> {
+        let Case { op, plan, inputs, twins } = *self;
+        let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
+        let mut total = Report::default();
+        for fill in Fill::ALL {
+            let (operands, outputs) = guarded(gpu, plan, inputs, fill)?;
+            let findings = {
+                let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
+                gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?
+            };
+            findings.iter().for_each(|finding| finding.merge_into(&mut total.findings));
+            for (number, ((arena, output), expected)) in outputs.iter().zip(twins).enumerate() {
+                let zone = gpu.bytes(arena, block).await?;
+                let start = (output.byte_offset() - arena.byte_offset()) as usize;
+                let end = start + output.layout().bytes() as usize;
+                let elements = &zone[start..end];
+                let found = HostTensor::from_bytes(output.shape(), output.dtype(), elements)?;
+                let mut report = compare(&what, number, &found, expected)?;
+                let outside = zone.iter().enumerate().filter(|(at, _)| !(start..end).contains(at));
+                report.trespasses = outside.filter(|(at, byte)| **byte != SENTINEL.to_le_bytes()[at % 4]).count();
+                let (unwritten, size) = (unwritten(output.dtype()), output.dtype().size() as usize);
+                let untouched = |index: &&usize| elements[**index * size..(**index + 1) * size] == unwritten;
+                report.wrong += expected.indices.iter().filter(untouched).count();
+                report.sampled = expected.indices.len() < output.len();
+                if report.sampled {
+                    report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
+                }
+                total.merge(report);
             }
-            total.merge(report);
         }
+        Ok(total)
     }
-    Ok(total)
 }
 
 /// A device on every adapter of the machine, with poisoned pools: what tests run on. Opened once a process.
@@ -451,12 +481,10 @@ fn emulated() -> Option<Gpu> {
 }
 
 /// A tensor that holds an operand and what guards it, and the operand.
-#[cfg(not(target_arch = "wasm32"))]
 type Zoned = (AnyTensor, AnyTensor);
 
 /// The inputs between guards of a fill, and the outputs between sentinels, each with a tensor that holds it and them. They
 /// share one buffer where the plan is made for that.
-#[cfg(not(target_arch = "wasm32"))]
 fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
     let mut zones: Vec<Zone> = Vec::new();
     let mut add = |guard: u32, elements: &[u8], shape: &[usize], layout: &Layout| {
@@ -496,7 +524,6 @@ fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<
 }
 
 /// The bits of an element of an output that nothing wrote.
-#[cfg(not(target_arch = "wasm32"))]
 fn unwritten(dtype: DType) -> Vec<u8> {
     match dtype.size() {
         2 => UNWRITTEN_HALF.to_le_bytes().into(),
@@ -505,7 +532,6 @@ fn unwritten(dtype: DType) -> Vec<u8> {
 }
 
 /// An operand between guards: whole words.
-#[cfg(not(target_arch = "wasm32"))]
 struct Zone {
     /// Where it starts in its buffer.
     start: usize,
@@ -517,7 +543,6 @@ struct Zone {
 }
 
 /// Bytes of guard before an operand in a zone that starts there, so that the operand has this alignment and no better.
-#[cfg(not(target_arch = "wasm32"))]
 fn guard_before(start: usize, align: usize) -> usize {
     let at = (start + 4 * GUARD).next_multiple_of(align);
     // An odd multiple of the alignment is no multiple of twice as much.

@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{TILED, bodies, integers, passes, small_budget, with_profile};
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    AnyTensor, Bindings, DType, EmulatorOptions, Error, FindingKind, Gpu, Matmul, MaxPool2d, Op, Param, Plan, Program,
-    Tensor, Workspace, wgpu,
+    AnyTensor, Bindings, DType, EmulatorOptions, Error, FindingKind, Gpu, Layout, Matmul, MaxPool2d, Op, Param, Plan,
+    Program, Tensor, Workspace, wgpu,
 };
 
 fn emulator() -> Gpu {
@@ -85,6 +87,18 @@ fn every_type_comes_back_as_it_went_and_writes_reach_views() {
     assert_eq!(pollster::block_on(gpu.download_async(&t)).unwrap(), [1.0, 8.0, 9.0, 4.0]);
     let error = gpu.write(&gpu.tensor(&[8], &[0u8; 8]).unwrap().slice(1..5).unwrap(), &[0; 4]).unwrap_err();
     assert_eq!(error.to_string(), "view: bytes 1..5 are not whole words");
+}
+
+#[test]
+fn checks_and_tuning_that_do_not_block_run_there_too() {
+    let gpu = emulator();
+    let gpu = with_profile(&gpu, |profile| profile.contractions = Vec::from_iter(common::broadcast(&gpu)));
+    let (op, shape) = (Matmul::default(), Layout::new(&[9, 9], DType::F32));
+    let cases: [(&dyn Op, &[Layout]); 1] = [(&op, &[shape.clone(), shape])];
+    let checked = pollster::block_on(gpu.check_async(&cases)).unwrap();
+    assert_eq!(checked.learnt.verdicts(), (1, 0));
+    let tuned = pollster::block_on(gpu.tune_async(&cases, Duration::ZERO)).unwrap();
+    assert_eq!(tuned.learnt.choices(), 1);
 }
 
 #[test]

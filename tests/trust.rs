@@ -3,6 +3,9 @@
 mod common;
 
 use std::path::PathBuf;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread::sleep;
 use std::time::Duration;
 
 use common::{DIRECT, integers, with_profile};
@@ -56,6 +59,33 @@ fn operands(gpu: &Gpu) -> (Tensor<f32>, Tensor<f32>, HostTensor) {
     };
     let product: Vec<f32> = product.into_iter().map(|x| x as f32).collect();
     (upload(&a), upload(&b), HostTensor::new(&[20, 80], &product).unwrap())
+}
+
+/// The device as a host's, on which nothing goes on by itself.
+fn host(own: &Gpu, subgroup: u32) -> Gpu {
+    let (device, queue) = (own.device().unwrap().clone(), own.queue().unwrap().clone());
+    let host = Gpu::from_wgpu(HostDevice { device, queue, adapter: None, pipeline_cache: None });
+    with_profile(&host, |profile| {
+        profile.features = own.profile().features;
+        profile.subgroup_size = (subgroup, subgroup);
+        profile.contractions = vec![broadcast(subgroup), DIRECT];
+    })
+}
+
+/// What comes of a future that a host polls, on any of its threads, while it drives its device.
+fn driven<T>(host: &Gpu, future: impl Future<Output = T> + Send) -> T {
+    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
+    // Until the host drives its device, the future neither blocks nor gets on.
+    for _ in 0..8 {
+        assert!(future.as_mut().poll(&mut context).is_pending());
+        sleep(Duration::from_millis(10));
+    }
+    loop {
+        host.device().unwrap().poll(wgpu::PollType::Poll).unwrap();
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
 }
 
 fn right(gpu: &Gpu, a: &Tensor<f32>, b: &Tensor<f32>, expected: &HostTensor) -> bool {
@@ -180,13 +210,7 @@ fn compiled_pipelines_are_kept_and_damaged_files_do_not_matter() {
 #[test]
 fn on_a_host_s_device_fast_kernels_wait_for_a_check() {
     let Some((own, lanes)) = open(None) else { return };
-    let (device, queue) = (own.device().unwrap().clone(), own.queue().unwrap().clone());
-    let host = Gpu::from_wgpu(HostDevice { device, queue, adapter: None, pipeline_cache: None });
-    let host = with_profile(&host, |profile| {
-        profile.features = own.profile().features;
-        profile.subgroup_size = (lanes, lanes);
-        profile.contractions = vec![broadcast(lanes), DIRECT];
-    });
+    let host = host(&own, lanes);
     let plan = |profile: &DeviceProfile| Matmul::default().plan(profile, &layouts()).unwrap();
     let before = plan(host.profile());
     assert!(before.variant.starts_with("contraction/direct"), "{before}");
@@ -196,6 +220,65 @@ fn on_a_host_s_device_fast_kernels_wait_for_a_check() {
     assert!(plan(&checked).variant.starts_with("contraction/broadcast"));
     let (a, b, expected) = operands(&host);
     assert!(right(&host.with_profile(checked), &a, &b, &expected));
+}
+
+#[test]
+fn a_host_that_may_not_block_drives_the_check() {
+    let Some((own, lanes)) = open(None) else { return };
+    let op = Matmul::default();
+    for (subgroup, verdicts, variant) in
+        [(lanes, (1, 0), "contraction/broadcast"), (2 * lanes, (0, 1), "contraction/direct")]
+    {
+        let host = host(&own, subgroup);
+        let checked = driven(&host, host.check_async(&[(&op, &layouts())])).unwrap();
+        assert_eq!(checked.learnt.verdicts(), verdicts);
+        let plan = op.plan(&checked, &layouts()).unwrap();
+        assert!(plan.variant.starts_with(variant), "{plan}");
+        let (a, b, expected) = operands(&host);
+        assert!(right(&host.with_profile(checked.clone()), &a, &b, &expected));
+        // What is known is not run again: there is nothing to wait for.
+        let again = pollster::block_on(host.check_async(&[(&op, &layouts())])).unwrap();
+        assert_eq!(again, checked);
+    }
+}
+
+#[test]
+fn a_check_that_waits_is_told_of_a_lost_device() {
+    let Some((own, lanes)) = open(None) else { return };
+    let host = host(&own, lanes);
+    let (op, layouts) = (Matmul::default(), layouts());
+    let cases: [(&dyn Op, &[Layout]); 1] = [(&op, &layouts)];
+    let (mut check, mut context) = (pin!(host.check_async(&cases)), Context::from_waker(Waker::noop()));
+    assert!(check.as_mut().poll(&mut context).is_pending());
+    host.notify_lost("unplugged");
+    let Poll::Ready(outcome) = check.poll(&mut context) else { panic!("still waiting") };
+    assert_eq!(outcome.unwrap_err(), Error::DeviceLost { reason: "unplugged".into() });
+    assert_eq!(host.check(&[]).unwrap().learnt.verdicts(), (0, 0));
+}
+
+#[test]
+fn a_check_that_does_not_block_comes_to_the_same_verdicts() {
+    let Some((gpu, lanes)) = open(None) else { return };
+    let (op, layouts) = (Matmul::default(), layouts());
+    let cases: [(&dyn Op, &[Layout]); 1] = [(&op, &layouts)];
+    let wrong = pollster::block_on(mistaken(&gpu, lanes).check_async(&cases)).unwrap();
+    let other = open(None).unwrap().0;
+    assert_eq!(wrong, mistaken(&other, lanes).check(&cases).unwrap());
+    assert_eq!(wrong.learnt.verdicts(), (0, 1));
+}
+
+#[test]
+fn a_kernel_that_a_device_refuses_is_banned_too() {
+    let Some((own, lanes)) = open(None) else { return };
+    let name = &own.profile().name;
+    let without = Gpu::builder().adapter_name(name).without_features(wgpu::Features::SUBGROUP).cache_folder(None);
+    let lesser = with_profile(&without.build().unwrap(), |profile| {
+        profile.features |= wgpu::Features::SUBGROUP;
+        profile.contractions = vec![broadcast(lanes), DIRECT];
+    });
+    let (a, b, expected) = operands(&lesser);
+    assert!(right(&lesser, &a, &b, &expected));
+    assert_eq!(lesser.check(&[]).unwrap().learnt.verdicts(), (0, 1));
 }
 
 #[test]
@@ -231,6 +314,26 @@ fn tuning_finds_a_fast_variant_and_keeps_it() {
     let mut random = Random::new(3);
     let inputs = [integers(&mut random, &[160, 192]), integers(&mut random, &[192, 160])];
     verify::op(&again, &op, &inputs).unwrap().assert_strict();
+}
+
+#[test]
+fn a_host_that_may_not_block_drives_the_tuning() {
+    let Some((own, lanes)) = open(None) else { return };
+    let (op, name) = (Matmul::default(), &own.profile().name);
+    let layouts = [Layout::new(&[160, 192], DType::F32), Layout::new(&[192, 160], DType::F32)];
+    let without = Gpu::builder().adapter_name(name).without_features(wgpu::Features::TIMESTAMP_QUERY);
+    // By the device's clock, and by the host's.
+    for own in [own.clone(), without.cache_folder(None).build().unwrap()] {
+        let host = host(&own, lanes);
+        let tuned = driven(&host, host.tune_async(&[(&op, &layouts)], Duration::from_millis(200))).unwrap();
+        assert_eq!(tuned.learnt.choices(), 1);
+        let free = DeviceProfile { contractions: Vec::new(), ..tuned };
+        let plan = op.plan(&free, &layouts).unwrap();
+        assert!(plan.why.contains("tuned"), "{plan}");
+        let mut random = Random::new(3);
+        let inputs = [integers(&mut random, &[160, 192]), integers(&mut random, &[192, 160])];
+        verify::op(&host.with_profile(free), &op, &inputs).unwrap().assert_strict();
+    }
 }
 
 #[test]

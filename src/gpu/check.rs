@@ -16,44 +16,70 @@ use crate::verify;
 impl Gpu {
     /// Checks the fast kernels of the plans that these ops and layouts would get, and of those next in line where one fails.
     /// Returns the profile with all verdicts that the device has come to: install it with [`with_profile`](Gpu::with_profile).
+    /// Blocks until the device is done; [`check_async`](Gpu::check_async) does not.
     ///
     /// A kernel is run on a small case of the op between guards, and compared with its twin: milliseconds, beside the time that
     /// it takes to compile, which is not lost. Devices of the crate's own do this by themselves when an op is first applied or a
-    /// program built. On a host's device fast kernels are used only after this check. Plans that are made and run by
+    /// program built. On a host's device, and in a browser, fast kernels are used only after this check. Plans made and run by
     /// hand are not checked otherwise.
     ///
     /// # Errors
     /// What the ops refuse, [`Error::OutOfMemory`], [`Error::DeviceLost`]; never that a kernel is wrong, which is a verdict.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn check(&self, cases: &[(&dyn Op, &[Layout])]) -> Result<DeviceProfile> {
+        pollster::block_on(self.checked(cases, true))
+    }
+
+    /// [`check`](Gpu::check) for those that may not block, in a browser too: resolves when the device is done. It submits what it
+    /// runs, and what was recorded before. A host's device is not polled: that is the host's part.
+    ///
+    /// ```no_run
+    /// # async fn start(host: tilewise::HostDevice) -> tilewise::Result<()> {
+    /// use tilewise::{DType, Gpu, Layout, Matmul};
+    /// let gpu = Gpu::from_wgpu(host);
+    /// let square = Layout::new(&[256, 256], DType::F32);
+    /// let profile = gpu.check_async(&[(&Matmul::default(), &[square.clone(), square])]).await?;
+    /// let gpu = gpu.with_profile(profile); // whose plans take the fast kernels that are right
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`check`](Gpu::check).
+    pub async fn check_async(&self, cases: &[(&dyn Op, &[Layout])]) -> Result<DeviceProfile> {
+        self.checked(cases, false).await
+    }
+
+    pub(super) async fn checked(&self, cases: &[(&dyn Op, &[Layout])], block: bool) -> Result<DeviceProfile> {
         for (op, layouts) in cases {
-            self.plan_checked(*op, layouts)?;
+            self.plan_checked(*op, layouts, block).await?;
         }
         Ok(DeviceProfile { learnt: self.learnt(), ..(*self.profile).clone() })
     }
 
     /// The best plan whose fast kernels are right on this device.
-    fn plan_checked(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
+    async fn plan_checked(&self, op: &dyn Op, layouts: &[Layout], block: bool) -> Result<Plan> {
         loop {
             let profile = DeviceProfile { learnt: self.learnt(), unchecked: true, ..(*self.profile).clone() };
             let plan = op.plan(&profile, layouts)?;
             // Each failure bans a kernel, so that another plan comes next.
-            if self.judge(op, layouts, &plan)? == Verdict::Passed {
+            if self.judge(op, layouts, &plan, block).await? == Verdict::Passed {
                 return Ok(plan);
             }
         }
     }
 
-    /// The plan of an op that is about to be used.
+    /// The plan of an op that is about to be used. Nothing is checked on the web, where nothing can wait for a check.
     pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
         let plan = op.plan(&self.profile, layouts)?;
-        if self.profile.frozen {
+        if self.profile.frozen || cfg!(target_arch = "wasm32") {
             return Ok(plan);
         }
         let passed = |kernel| self.trust.of(kernel) == Some(Verdict::Passed);
         if !self.trust.by_itself || trust::fast(&plan).all(passed) {
             return Ok(plan);
         }
-        self.plan_checked(op, layouts)
+        pollster::block_on(self.plan_checked(op, layouts, true))
     }
 
     /// What the profile and the device know.
@@ -62,7 +88,7 @@ impl Gpu {
     }
 
     /// Whether the fast kernels of a plan are right: known, or found out now.
-    pub(super) fn judge(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Result<Verdict> {
+    pub(super) async fn judge(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan, block: bool) -> Result<Verdict> {
         let unknown: Vec<_> = trust::fast(plan).filter(|kernel| self.trust.of(kernel).is_none()).cloned().collect();
         if unknown.is_empty() {
             let failed = trust::fast(plan).any(|kernel| self.trust.of(kernel) == Some(Verdict::Failed));
@@ -77,14 +103,16 @@ impl Gpu {
         let mut random = Random::new(0x7E57);
         let inputs = layouts.iter().map(|layout| draw(&mut random, layout)).collect::<Result<Vec<_>>>()?;
         let untimed = Gpu { untimed: true, ..self.clone() };
-        let verdict = match verify::plan(&untimed, twin, plan, &inputs) {
+        // What a browser has not told yet of earlier work is not this kernel's.
+        self.settle().await?;
+        let verdict = match verify::run_plan(&untimed, twin, plan, &inputs, block).await {
             Ok(report) if report.passed() => Verdict::Passed,
             Ok(report) => {
                 log::warn!("{report}: this device does without the kernel");
                 Verdict::Failed
             }
-            Err(Error::Shader { kernel, detail }) => {
-                log::warn!("{kernel}: {detail}: this device does without the kernel");
+            Err(error) if unbuilt(plan, &error) => {
+                log::warn!("{error}: this device does without the kernel");
                 Verdict::Failed
             }
             Err(error) => return Err(error),
@@ -101,6 +129,15 @@ impl Gpu {
         let plans = op.plans(&profile, &layouts).ok()?;
         let same = |small: &Plan| trust::fast(plan).all(|kernel| trust::fast(small).any(|own| own == kernel));
         Some((plans.into_iter().find(same)?, layouts))
+    }
+}
+
+/// Whether an error says that a kernel of the plan cannot be built here: by ourselves, or by what compiles it on the device.
+pub(super) fn unbuilt(plan: &Plan, error: &Error) -> bool {
+    match error {
+        Error::Shader { .. } => true,
+        Error::Wgpu { during, .. } => plan.dispatches.iter().any(|dispatch| dispatch.kernel.body.path == during),
+        _ => false,
     }
 }
 

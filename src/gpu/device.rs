@@ -165,7 +165,8 @@ impl GpuBuilder {
         self
     }
 
-    /// Whether fast kernels are checked on the device before they are used first, as [`Gpu::check`] does. On.
+    /// Whether fast kernels are checked on the device before they are used first, as [`Gpu::check`] does. On. In a browser,
+    /// where nothing can wait for that, they are used only after [`Gpu::check_async`].
     pub fn self_check(mut self, check: bool) -> Self {
         self.self_check = check;
         self
@@ -266,7 +267,8 @@ impl GpuBuilder {
         let file = |kind| self.cache.as_deref().map(|folder| CacheFile::new(folder, &profile, kind));
         let trust = Trust::new(file("learnt"), self.self_check);
         let pipelines = PipelineCache::open(&device, file("pipelines"));
-        let profile = DeviceProfile { learnt: trust.learnt(), ..profile };
+        let unchecked = !(self.self_check && cfg!(target_arch = "wasm32"));
+        let profile = DeviceProfile { learnt: trust.learnt(), unchecked, ..profile };
         let memory = Memory::new(device, queue, self.memory_limit, self.poison);
         Ok(Gpu::own(memory, pipelines, profile, trust))
     }

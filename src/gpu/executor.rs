@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use crate::compose::ParamSpace;
 use crate::error::Result;
@@ -362,7 +366,7 @@ impl WgpuExecutor {
 
     /// Maps a buffer and copies it out.
     pub async fn map(&self, buffer: &wgpu::Buffer, block: bool) -> Result<Vec<u8>> {
-        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        let (sender, receiver) = oneshot_channel();
         let device = &self.memory.device;
         let asked = self.memory.health.guard(device, "read back", || {
             buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
@@ -382,8 +386,7 @@ impl WgpuExecutor {
         if block {
             self.wait()?;
         }
-        let waiting = receiver.receive();
-        let outcome = if self.owned && !block { self.polled(waiting).await } else { waiting.await };
+        let outcome = self.told(receiver).await;
         self.memory.health.settle().await?;
         match outcome {
             Some(Ok(())) => {}
@@ -403,21 +406,41 @@ impl WgpuExecutor {
         Ok(bytes)
     }
 
-    /// Drives our own device while a future waits for it. In a browser polling does nothing, and the browser wakes us.
-    async fn polled<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = std::pin::pin!(future);
+    /// What a callback of wgpu tells; none where it was dropped, or the device is lost. Our own device is driven meanwhile; a
+    /// host drives its own, and a browser, where polling does nothing, wakes us.
+    async fn told<T: Send + 'static>(&self, receiver: OneshotReceiver<T>) -> Option<T> {
+        let drives = self.owned && !cfg!(target_arch = "wasm32");
+        let mut answer = pin!(receiver.receive());
         std::future::poll_fn(|context| {
-            if !cfg!(target_arch = "wasm32") {
-                // A failing poll means a lost device, which the future then reports.
+            if drives {
+                // A failing poll means a lost device.
                 let _ = self.memory.device.poll(wgpu::PollType::Poll);
             }
-            let state = future.as_mut().poll(context);
-            if state.is_pending() && !cfg!(target_arch = "wasm32") {
+            let state = answer.as_mut().poll(context);
+            if state.is_pending() && self.memory.health.is_lost() {
+                return Poll::Ready(None);
+            }
+            if state.is_pending() && drives {
                 context.waker().wake_by_ref();
             }
             state
         })
         .await
+    }
+
+    /// Resolves when everything submitted is done.
+    pub async fn done(&self, block: bool) -> Result<()> {
+        if block {
+            return self.wait();
+        }
+        let (sender, receiver) = oneshot_channel();
+        self.memory.queue.on_submitted_work_done(move || {
+            // The receiver is gone only if the caller gave up waiting.
+            let _ = sender.send(());
+        });
+        let told = self.told(receiver).await;
+        self.memory.health.settle().await?;
+        told.ok_or_else(|| self.memory.health.diagnose("wait for the device", &"the callback was dropped"))
     }
 
     /// Blocks until everything submitted is done.

@@ -77,13 +77,13 @@ impl Health {
         outcome
     }
 
-    /// Awaits the verdicts that were not known at once.
+    /// Awaits the verdicts that were not known at once. Of several errors the first counts: others follow from it.
     pub async fn settle(&self) -> Result<()> {
         let deferred = std::mem::take(&mut *lock(&self.deferred));
         let mut outcome = Ok(());
         for (during, verdict) in deferred {
             if let Some(error) = verdict.await {
-                outcome = Err(self.translate(&during, &error));
+                outcome = outcome.and(Err(self.translate(&during, &error)));
             }
         }
         outcome
@@ -94,5 +94,24 @@ impl Health {
             wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { requested: 0, in_use: 0, cap: None },
             other => self.diagnose(during, other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_errors_that_come_late_the_first_is_told() {
+        let health = Health::default();
+        let late = |description: &str| {
+            let error = wgpu::Error::Validation { source: "".into(), description: description.into() };
+            Box::pin(std::future::ready(Some(error)))
+        };
+        lock(&health.deferred).push(("kernel".into(), late("does not compile")));
+        lock(&health.deferred).push(("submit".into(), late("an invalid pipeline")));
+        let error = pollster::block_on(health.settle()).unwrap_err();
+        assert!(matches!(&error, Error::Wgpu { during, .. } if during == "kernel"), "{error}");
+        assert_eq!(pollster::block_on(health.settle()), Ok(()));
     }
 }
