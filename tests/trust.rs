@@ -131,6 +131,8 @@ fn a_kernel_that_a_device_gets_wrong_is_banned_and_the_next_takes_over() {
     let mut c = wrong.empty::<f32>(&[20, 80]).unwrap();
     wrong.run(&plan, &[&a, &b], &mut [&mut c]).unwrap();
     assert!(gpu.download(&c).unwrap().iter().enumerate().any(|(i, &x)| f64::from(x) != expected.at(i)));
+    let plan = wrong.plan(&Matmul::default(), &layouts()).unwrap();
+    assert!(plan.variant.starts_with("contraction/direct"), "{plan}");
     assert!(right(&wrong, &a, &b, &expected));
     let profile = wrong.check(&[(&Matmul::default(), &layouts())]).unwrap();
     assert_eq!(profile.learnt.verdicts(), (0, 1));

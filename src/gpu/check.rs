@@ -20,8 +20,8 @@ impl Gpu {
     ///
     /// A kernel is run on a small case of the op between guards, and compared with its twin: milliseconds, beside the time that
     /// it takes to compile, which is not lost. Devices of the crate's own do this by themselves when an op is first applied or a
-    /// program built. On a host's device, and in a browser, fast kernels are used only after this check. Plans made and run by
-    /// hand are not checked otherwise.
+    /// program built. On a host's device, and in a browser, fast kernels are used only after this check. So it is with plans
+    /// from [`plan`](Gpu::plan); what [`Op::plan`] makes is not checked otherwise.
     ///
     /// # Errors
     /// What the ops refuse, [`Error::OutOfMemory`], [`Error::DeviceLost`]; never that a kernel is wrong, which is a verdict.
@@ -69,8 +69,24 @@ impl Gpu {
         }
     }
 
-    /// The plan of an op that is about to be used. Nothing is checked on the web, where nothing can wait for a check.
-    pub(crate) fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
+    /// The plan of an op for inputs of these layouts, as the calls of this type make it: on a device of the crate's own, fast kernels
+    /// that were not checked there yet are checked now, and those that fail are passed over. [`Op::plan`] needs no device, and
+    /// checks nothing.
+    ///
+    /// Nothing is checked on the web, where nothing can wait for it: plans there hold what [`check_async`](Gpu::check_async) has passed.
+    ///
+    /// ```no_run
+    /// use tilewise::{Gpu, Matmul};
+    /// let gpu = Gpu::new()?;
+    /// let (a, mut c) = (gpu.tensor(&[64, 64], &[1.0f32; 4096])?, gpu.empty::<f32>(&[64, 64])?);
+    /// let plan = gpu.plan(&Matmul::default(), &[a.layout(), a.layout()])?;
+    /// gpu.run(&plan, &[&a, &a], &mut [&mut c])?;
+    /// # Ok::<(), tilewise::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the op refuses, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn plan(&self, op: &dyn Op, layouts: &[Layout]) -> Result<Plan> {
         let plan = op.plan(&self.profile, layouts)?;
         if self.profile.frozen || cfg!(target_arch = "wasm32") {
             return Ok(plan);
