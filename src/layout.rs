@@ -39,6 +39,20 @@ impl DType {
             DType::I8 | DType::U8 => None,
         }
     }
+
+    /// The WGSL type of 32 bits in which kernels compute with such elements.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            DType::F32 | DType::F16 => "f32",
+            DType::I32 | DType::I8 => "i32",
+            DType::U32 | DType::U8 => "u32",
+        }
+    }
+
+    /// Whether the elements are floats.
+    pub(crate) const fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F16)
+    }
 }
 
 impl fmt::Display for DType {

@@ -312,7 +312,7 @@ impl Assembly {
 
     /// A line of the const block, for a hook or, with `""`, for all.
     pub fn constant(&mut self, hook: &'static str, name: &'static str, value: Value) -> &mut Self {
-        if let Value::Type("f16" | "vec4<f16>") = value {
+        if let Value::Type("f16" | "vec4<f16>" | "array<f16, 1>") = value {
             self.enable("f16");
         }
         self.composition.constants.push((hook, name, value));

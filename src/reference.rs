@@ -42,6 +42,12 @@ pub const TINY_F16: f64 = 1.0 / (1u64 << 14) as f64;
 /// The largest f16. What a device makes of larger numbers, infinity or this, is its own affair.
 pub const MAX_F16: f64 = 65504.0;
 
+/// What a device may take a float of a type for: itself, or 0 if it is below the normal range of f16.
+fn perhaps_flushed(x: f64, dtype: DType) -> [f64; 2] {
+    let flushed = dtype == DType::F16 && x.abs() < TINY_F16;
+    [x, if flushed { 0f64.copysign(x) } else { x }]
+}
+
 /// The smallest normal number of a type.
 fn tiny(dtype: DType) -> f64 {
     if dtype == DType::F16 { TINY_F16 } else { TINY }
@@ -131,6 +137,17 @@ impl Value {
         }
         let flushed = if value.abs() - bound < TINY_F16 { TINY_F16 } else { 0.0 };
         self.step(value, 1.0, ULP_F16 * most + flushed)
+    }
+
+    /// The value with the bound that takes in another, which may have come of an operand that was taken for 0.
+    pub(crate) fn or(self, other: Value) -> Self {
+        let decided = |value: &Value| value.value.is_finite() && !value.is_undecided();
+        if !decided(&self) || !decided(&other) {
+            return Value::undecided(self.value);
+        }
+        let between = (self.value - other.value).abs();
+        let wider = |own: f64, others: f64| own.max(between + others);
+        Value { bound: wider(self.bound, other.bound), suspect: wider(self.suspect, other.suspect), ..self }
     }
 
     /// The value after a step that multiplies errors by at most `slope` and adds `own` of its own. What is undecided stays

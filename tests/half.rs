@@ -4,10 +4,11 @@ mod common;
 
 use common::{bodies, small, with_profile};
 use half::f16;
-use tilewise::reference::{HostTensor, Random, Twin};
+use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    Activation, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Gpu, Layout, Matmul, Op, Padding, wgpu,
+    Activation, BatchNorm, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Gpu,
+    Layout, Matmul, Op, Pad, PadMode, Padding, Permute, Unary, UnaryKind, wgpu,
 };
 
 /// The devices that can store f16, and the emulator.
@@ -20,12 +21,21 @@ fn able() -> impl Iterator<Item = Gpu> {
     devices().iter().cloned().chain(emulator).filter(able)
 }
 
-/// Runs every candidate on exact and on rounded data.
+/// Runs every candidate on whole numbers, which come out to the bit, and on rounded ones.
 fn check(op: &dyn Twin, operands: &[(Vec<usize>, DType)]) {
+    check_on(op, operands, &[true, false]);
+}
+
+/// Runs every candidate on rounded numbers.
+fn check_rounded(op: &dyn Twin, operands: &[(Vec<usize>, DType)]) {
+    check_on(op, operands, &[false]);
+}
+
+fn check_on(op: &dyn Twin, operands: &[(Vec<usize>, DType)], kinds: &[bool]) {
     for gpu in able() {
         let variants = bodies(&gpu);
         let gpu = with_profile(&gpu, |profile| profile.contractions = variants);
-        for whole in [true, false] {
+        for &whole in kinds {
             let mut random = Random::new(9);
             let inputs: Vec<HostTensor> =
                 operands.iter().map(|(shape, dtype)| small(&mut random, shape, *dtype, whole)).collect();
@@ -103,4 +113,46 @@ fn sums_do_not_suffer_from_the_type_of_their_terms() {
         let sum: Vec<f32> = gpu.download(&gpu.apply(&op, &[&wide, &b]).unwrap()).unwrap();
         assert_eq!(sum, [65504.0 * 4096.0]);
     }
+}
+
+/// Element by element, and copied: in vectors, one by one, from odd places, padded, joined and turned.
+#[test]
+fn maps_of_halves() {
+    let halves = |shapes: &[&[usize]]| -> Vec<(Vec<usize>, DType)> {
+        shapes.iter().map(|shape| (shape.to_vec(), DType::F16)).collect()
+    };
+    for kind in UnaryKind::ALL {
+        check_rounded(&Unary { kind }, &halves(&[&[3, 7]]));
+    }
+    check_rounded(&Unary::from(Activation::Gelu), &halves(&[&[2, 12]]));
+    for kind in BinaryKind::ALL {
+        check_rounded(&Binary { kind }, &halves(&[&[3, 5, 8], &[5, 1]]));
+    }
+    check_rounded(&Binary::default(), &halves(&[&[5, 7], &[7]]));
+    let channels: &[usize] = &[3];
+    let norm = BatchNorm { epsilon: 9.0, activation: Activation::Relu };
+    check_rounded(&norm, &halves(&[&[2, 3, 5], channels, channels, channels, channels]));
+    for (shape, dims) in [(&[5, 7][..], vec![1, 0]), (&[12, 8], vec![1, 0]), (&[2, 3, 4, 6], vec![0, 2, 3, 1])] {
+        check(&Permute { dims }, &halves(&[shape]));
+    }
+    check(&Concat { dim: 1 }, &halves(&[&[3, 4], &[3, 5]]));
+    check(&Concat { dim: 0 }, &halves(&[&[3, 8], &[1, 8]]));
+    for mode in [PadMode::Constant(0.1), PadMode::Reflect, PadMode::Replicate, PadMode::Circular] {
+        check(&Pad { padding: vec![[1, 2], [3, 0]], mode }, &halves(&[&[4, 5]]));
+    }
+    check(&Pad { padding: vec![[1, 1], [1, 1]], mode: PadMode::Constant(-2.0) }, &halves(&[&[2, 0]]));
+}
+
+/// What is below the normal range of f16 may be taken for 0, and nothing else.
+#[test]
+fn twins_know_that_small_halves_may_be_flushed() {
+    let tiny = f16::from_bits(3);
+    let host = |values: &[f16]| HostTensor::new(&[values.len()], values).unwrap();
+    let of = |op: &dyn Twin, inputs: &[HostTensor]| op.twin(inputs, &Select::All).unwrap().swap_remove(0).values;
+    let reciprocal = of(&Unary { kind: UnaryKind::Reciprocal }, &[host(&[tiny, f16::ONE])]);
+    assert!(reciprocal[0].is_undecided() && !reciprocal[1].is_undecided());
+    let ceiling = of(&Unary { kind: UnaryKind::Ceil }, &[host(&[tiny])])[0];
+    assert_eq!((ceiling.value, ceiling.bound >= 1.0), (1.0, true));
+    let product = of(&Binary { kind: BinaryKind::Mul }, &[host(&[tiny, f16::ONE]), host(&[f16::MAX, f16::ONE])]);
+    assert!(product[0].bound >= product[0].value && product[1].bound < 1e-2, "{product:?}");
 }

@@ -63,7 +63,7 @@ fn plans_say_why_squares_are_chosen() {
     for class in [Class::Unknown, Class::Cpu] {
         let whole = plan(class, &[2, 8, 3, 12], &[0, 2, 3, 1], 16);
         assert_eq!(whole.variant, "map/squares");
-        assert!(whole.why.contains("16 bytes at once"), "{whole}");
+        assert!(whole.why.contains("four at once"), "{whole}");
         // Nothing to turn, or less than a square.
         assert_eq!(plan(class, &[2, 8, 12], &[1, 0, 2], 16).variant, "map/vectors");
         assert_eq!(plan(class, &[3, 12], &[1, 0], 16).variant, "map/scalar");

@@ -1,4 +1,4 @@
-// Rows of any width and alignment in fours. What lies beyond a row is NOTHING.
+// Rows of any width and alignment in fours. What lies beyond a row is NOTHING, given by its bits in 32.
 struct Params {
     offset: u32,
 }
@@ -16,7 +16,7 @@ fn begin(start: u32, width: u32) -> State {
 }
 
 fn load(state: State, four: u32) -> vec4<Elem> {
-    var values = vec4(bitcast<Elem>(NOTHING));
+    var values = vec4(Elem(bitcast<Word>(NOTHING)));
     // unroll
     for (var i = 0u; i < 4u; i++) {
         if 4u * four + i < state.width {

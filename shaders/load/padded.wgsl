@@ -4,7 +4,7 @@
 struct Params {
     offset: u32,
     base: u32, // the address at which the bound range starts
-    bits: u32, // of the constant
+    bits: u32, // of the constant, in 32
     stride_0: u32,
     stride_1: u32,
     stride_2: u32,
@@ -72,7 +72,7 @@ fn begin(outer: vec3<u32>, inner: vec2<u32>) -> State {
 fn load(state: State, unit: u32) -> Unit {
     let at = place(i32(unit) - params.before_5, params.size_5);
     if state.beyond || is_beyond(at, params.size_5) {
-        return Unit(bitcast<Elem>(params.bits));
+        return Unit(Elem(bitcast<Word>(params.bits)));
     }
     return data[state.base + u32(at) * params.stride_5];
 }

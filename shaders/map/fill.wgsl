@@ -1,4 +1,4 @@
-// One value everywhere, given by its bits.
+// One value everywhere, given by the bits of it in 32.
 struct Params {
     bits: u32,
 }
@@ -8,7 +8,7 @@ struct State {
 }
 
 fn begin(outer: vec3<u32>, inner: vec2<u32>) -> State {
-    return State(Unit(bitcast<Elem>(params.bits)));
+    return State(Unit(Elem(bitcast<Word>(params.bits))));
 }
 
 fn at(state: State, unit: u32) -> Unit {

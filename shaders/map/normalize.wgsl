@@ -29,8 +29,8 @@ fn at(state: State, unit: u32) -> Unit {
     var variances = variance_load(state.variance, unit);
     // unroll
     for (var i = 0u; i < WIDTH; i++) {
-        let scale = weights[i] * inverseSqrt(variances[i] + params.epsilon);
-        values[i] = activate((values[i] - means[i]) * scale + biases[i]);
+        let scale = f32(weights[i]) * inverseSqrt(f32(variances[i]) + params.epsilon);
+        values[i] = Elem(activate((f32(values[i]) - f32(means[i])) * scale + f32(biases[i])));
     }
     return values;
 }

@@ -1,4 +1,4 @@
-// A function of one argument.
+// A function of one argument, computed in 32 bits.
 struct State {
     a: a_State,
 }
@@ -11,7 +11,7 @@ fn at(state: State, unit: u32) -> Unit {
     var values = a_load(state.a, unit);
     // unroll
     for (var i = 0u; i < WIDTH; i++) {
-        values[i] = function_apply(values[i]);
+        values[i] = Elem(function_apply(Word(values[i])));
     }
     return values;
 }

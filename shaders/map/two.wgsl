@@ -1,4 +1,4 @@
-// A function of two arguments.
+// A function of two arguments, computed in 32 bits.
 struct State {
     a: a_State,
     b: b_State,
@@ -13,7 +13,7 @@ fn at(state: State, unit: u32) -> Unit {
     var others = b_load(state.b, unit);
     // unroll
     for (var i = 0u; i < WIDTH; i++) {
-        values[i] = function_apply(values[i], others[i]);
+        values[i] = Elem(function_apply(Word(values[i]), Word(others[i])));
     }
     return values;
 }

@@ -1,20 +1,20 @@
 //! Rows of a matrix in fours: how kernels that work on four neighbours at once load and store them.
 
 use crate::compose::{ShaderFile, shader};
-use crate::layout::Layout;
+use crate::layout::{DType, Layout};
 
 const LOAD: ShaderFile = shader!("load/fours.wgsl");
 const LOAD_RAGGED: ShaderFile = shader!("load/fours_ragged.wgsl");
 const STORE: ShaderFile = shader!("epilogue/fours.wgsl");
 const STORE_RAGGED: ShaderFile = shader!("epilogue/fours_ragged.wgsl");
 
-/// Elements of four bytes that are moved at once.
+/// Elements that are moved at once.
 const FOUR: usize = 4;
 
 /// What is moved at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fours {
-    /// Vectors of 16 bytes.
+    /// Vectors.
     Vectors,
     /// Elements, four one after the other.
     Elements,
@@ -39,8 +39,8 @@ impl Fours {
         if self == Fours::Vectors { STORE } else { STORE_RAGGED }
     }
 
-    /// Bytes by which the fragments count.
-    pub fn bytes(self) -> u64 {
-        if self == Fours::Vectors { 16 } else { 4 }
+    /// Bytes by which the fragments count elements of a type.
+    pub fn bytes(self, dtype: DType) -> u64 {
+        if self == Fours::Vectors { FOUR as u64 * dtype.size() } else { dtype.size() }
     }
 }

@@ -178,7 +178,7 @@ fn reach(strides: &[usize], ranges: &[Range<usize>]) -> Range<u64> {
 enum Way {
     /// An element.
     Elements,
-    /// Four neighbours along the last dimension, 16 bytes.
+    /// Four neighbours along the last dimension.
     Vectors,
     /// Four of them by four along this dimension, the input's fastest.
     Squares(usize),
@@ -203,9 +203,11 @@ impl Way {
         match (self, dtype) {
             (Way::Elements, DType::I32) => "array<i32, 1>",
             (Way::Elements, DType::U32) => "array<u32, 1>",
+            (Way::Elements, DType::F16) => "array<f16, 1>",
             (Way::Elements, _) => "array<f32, 1>",
             (_, DType::I32) => "vec4<i32>",
             (_, DType::U32) => "vec4<u32>",
+            (_, DType::F16) => "vec4<f16>",
             _ => "vec4<f32>",
         }
     }
@@ -277,8 +279,8 @@ pub(crate) fn candidates(problem: &Map, operands: &Operands<'_>, profile: &Devic
         return vec![scalar];
     }
     let why = match parts {
-        1 => "16 bytes at once".to_owned(),
-        _ => format!("16 bytes at once in {count} of {parts} parts"),
+        1 => "vectors of four at once".to_owned(),
+        _ => format!("vectors of four at once in {count} of {parts} parts"),
     };
     vec![candidate(true, "map/vectors", &why), scalar]
 }
@@ -397,6 +399,7 @@ fn dispatch(
     assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
     assembly.constant("", "RANK", Value::U32(region.0.len().max(1) as u32));
     assembly.constant("", "Elem", Value::Type(dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Word", Value::Type(dtype.word()));
     assembly.constant("", "Unit", Value::Type(way.unit(*dtype))).constant("", "WIDTH", Value::U32(width as u32));
 
     let elements: usize = region.0.iter().map(|range| range.len()).product();
@@ -456,7 +459,7 @@ fn strides(assembly: &mut Assembly, hook: &str, strides: &[usize], width: usize,
 
 /// The fragment that computes the value.
 fn apply(assembly: &mut Assembly, function: Function, dtype: DType) {
-    let float = dtype == DType::F32;
+    let float = dtype.is_float();
     let (value, function) = match function {
         Function::Copy => (COPY, None),
         Function::Fill(bits) => {

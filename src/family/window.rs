@@ -347,9 +347,15 @@ fn slide(
         (Pooling::Max, DType::I32) => i32::MIN as u32,
         _ => 0,
     };
+    assembly.constant("", "Word", Value::Type(problem.dtype.word()));
     assembly.constant("", "NOTHING", Value::U32(nothing)).constant("", "INDICES", Value::Bool(pieces.indices));
     let (input, out) = (ways.input, ways.outputs);
-    let bytes = bind(&mut assembly, pieces, region, [input.bytes(), out.bytes(), out.bytes()]);
+    let bytes = bind(
+        &mut assembly,
+        pieces,
+        region,
+        [input.bytes(problem.dtype), out.bytes(problem.dtype), out.bytes(DType::U32)],
+    );
     assembly.fragment("input", input.load()).fragment("output", out.store());
     assembly.fragment("indices", if pieces.indices { out.store() } else { NO_FOURS });
     if pieces.indices {

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
 use crate::op::activation::Activation;
+use crate::op::precision::FLOATS;
 use crate::op::{
     Op, broadcast_strides, expect_addressable, expect_dtype, expect_inputs, expect_rank, merge_dims, strides,
 };
@@ -55,20 +56,20 @@ impl Op for BatchNorm {
         }
         expect_inputs(OP, inputs, 5..=5)?;
         let (x, statistics) = (&inputs[0], &inputs[1..]);
-        expect_dtype(OP, "x", x, &[DType::F32])?;
+        expect_dtype(OP, "x", x, FLOATS)?;
         expect_addressable(OP, "x", &x.shape)?;
         if x.shape.len() < 2 {
             return Err(Error::Rank { op: OP, operand: "x", expected: "at least 2", found: x.shape.len() });
         }
         for (name, layout) in STATISTICS.into_iter().zip(statistics) {
-            expect_dtype(OP, name, layout, &[DType::F32])?;
+            expect_dtype(OP, name, layout, &[x.dtype])?;
             expect_rank(OP, name, layout, 1, "1")?;
             if layout.shape[0] != x.shape[1] {
                 let detail = format!("{name} {:?} for {} channels of x {:?}", layout.shape, x.shape[1], x.shape);
                 return Err(Error::Shape { op: OP, detail });
             }
         }
-        Ok(vec![Layout::new(&x.shape, DType::F32)])
+        Ok(vec![Layout::new(&x.shape, x.dtype)])
     }
 
     fn problem(&self, inputs: &[Layout], _: &[Layout]) -> Result<Problem> {
@@ -80,6 +81,6 @@ impl Op for BatchNorm {
         let arguments = [Argument::strided(0, strides.clone())].into_iter().chain(statistics).collect();
         let part = Part { sizes, arguments, start: 0, strides };
         let function = Function::Normalize { epsilon: self.epsilon, activation: self.activation };
-        Ok(Problem::Map(Map { function, dtype: DType::F32, parts: vec![part] }))
+        Ok(Problem::Map(Map { function, dtype: inputs[0].dtype, parts: vec![part] }))
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
+use crate::op::precision::{ELEMENTS, FLOATS};
 use crate::op::{
     Op, broadcast, broadcast_strides, expect_addressable, expect_dtype, expect_inputs, merge_dims, strides,
 };
@@ -60,15 +61,15 @@ impl BinaryKind {
 
     fn dtypes(self) -> &'static [DType] {
         match self {
-            BinaryKind::Pow | BinaryKind::Prelu => &[DType::F32],
-            _ => &[DType::F32, DType::I32, DType::U32],
+            BinaryKind::Pow | BinaryKind::Prelu => FLOATS,
+            _ => ELEMENTS,
         }
     }
 }
 
 /// `out[i] = f(x[i], y[i])` with NumPy's broadcasting: shapes are aligned at their ends, and a size of 1 stretches.
 ///
-/// Inputs `x` and `y`, both f32, i32 or u32. Infinities and NaN go by IEEE's rules; a device may take numbers below 2^-126 for
+/// Inputs `x` and `y`, both f32, f16 (computed in f32 and rounded), i32 or u32. Infinities and NaN go by IEEE's rules; a device may take numbers below 2^-126 for
 /// 0. Refused: shapes that do not broadcast, different types, and, as [`Error::Limit`](crate::Error::Limit), more than 6
 /// dimensions that remain after neighbours that broadcast alike were merged.
 ///

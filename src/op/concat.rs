@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
+use crate::op::precision::ELEMENTS;
 use crate::op::reduce::expect_dim;
 use crate::op::{Op, expect_addressable, expect_dtype, merge_dims, strides};
 use crate::problem::Problem;
@@ -33,7 +34,7 @@ impl Op for Concat {
         let Some(first) = inputs.first() else {
             return Err(Error::Count { op: OP, what: "inputs", expected: "1 or more".into(), found: 0 });
         };
-        expect_dtype(OP, "input 0", first, &[DType::F32, DType::I32, DType::U32])?;
+        expect_dtype(OP, "input 0", first, ELEMENTS)?;
         expect_dim(OP, self.dim, &first.shape)?;
         let mut shape = first.shape.clone();
         for (i, input) in inputs.iter().enumerate().skip(1) {

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Padded, Part};
 use crate::layout::{DType, Layout};
+use crate::op::precision::ELEMENTS;
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs, strides};
 use crate::problem::Problem;
 use crate::reference::Twin;
@@ -51,7 +52,7 @@ impl PadMode {
 
 /// Pads a tensor, as `torch.nn.functional.pad`, but for the order of the dimensions: outermost first.
 ///
-/// Input: f32, i32 or u32. Output dimension `i` has `before + size + after` elements with `[before, after] = padding[i]`. Negative
+/// Input: f32, f16, i32 or u32. Output dimension `i` has `before + size + after` elements with `[before, after] = padding[i]`. Negative
 /// padding crops. Bits are copied as they are, except that a device may change the payload of a NaN. Refused: padding that the
 /// mode cannot fill, and, as [`Error::Limit`](crate::Error::Limit), more than 6 dimensions that remain after neighbours
 /// without padding were merged.
@@ -75,7 +76,7 @@ pub struct Pad {
 const OP: &str = "pad";
 
 impl Pad {
-    /// The constant in an element's bits; 0 for the other modes.
+    /// The constant in the bits of an element, or of a word that holds it; 0 for the other modes.
     fn bits(&self, dtype: DType) -> Result<u32> {
         let PadMode::Constant(value) = self.mode else { return Ok(0) };
         let whole = value.fract() == 0.0;
@@ -90,6 +91,8 @@ impl Pad {
                 value: format!("Constant({value:?})"),
                 requirement: "must be a number of the input's type",
             }),
+            // Kernels take the bits of an f32 that f16 holds.
+            DType::F16 => Ok(half::f16::from_f64(value).to_f32().to_bits()),
             _ => Ok((value as f32).to_bits()),
         }
     }
@@ -106,7 +109,7 @@ impl Op for Pad {
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         expect_inputs(OP, inputs, 1..=1)?;
-        expect_dtype(OP, "x", &inputs[0], &[DType::F32, DType::I32, DType::U32])?;
+        expect_dtype(OP, "x", &inputs[0], ELEMENTS)?;
         self.bits(inputs[0].dtype)?;
         let shape = &inputs[0].shape;
         expect_addressable(OP, "x", shape)?;

@@ -2,14 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::family::map::{Argument, Function, Map, Part};
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
+use crate::op::precision::ELEMENTS;
 use crate::op::{Op, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
 /// Copies a tensor with its dimensions in another order, as `torch.permute(dims).contiguous()`.
 ///
-/// Input: f32, i32 or u32 of any shape. Output dimension `i` is input dimension `dims[i]`. Bits are copied as they are,
+/// Input: f32, f16, i32 or u32 of any shape. Output dimension `i` is input dimension `dims[i]`. Bits are copied as they are,
 /// NaN, infinities, subnormal numbers and the sign of 0 included, except that a device may change the payload of a NaN or
 /// flush a subnormal number. Refused: `dims` that is no permutation, and, as [`Error::Limit`](crate::Error::Limit), more
 /// than 6 dimensions that remain after neighbours that stay together were merged.
@@ -32,7 +33,7 @@ impl Op for Permute {
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         expect_inputs(OP, inputs, 1..=1)?;
-        expect_dtype(OP, "x", &inputs[0], &[DType::F32, DType::I32, DType::U32])?;
+        expect_dtype(OP, "x", &inputs[0], ELEMENTS)?;
         let shape = &inputs[0].shape;
         let mut sorted = self.dims.clone();
         sorted.sort_unstable();

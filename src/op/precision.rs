@@ -23,6 +23,9 @@ pub enum Precision {
 /// The types that contractions read and write.
 pub(crate) const FLOATS: &[DType] = &[DType::F32, DType::F16];
 
+/// The types that maps read and write.
+pub(crate) const ELEMENTS: &[DType] = &[DType::F32, DType::F16, DType::I32, DType::U32];
+
 /// The type of an output of two operands: the one asked for, else f16 if both are that.
 pub(crate) fn output(op: &'static str, asked: Option<DType>, operands: &[Layout]) -> Result<DType> {
     let all_f16 = || operands.iter().take(2).all(|layout| layout.dtype == DType::F16);

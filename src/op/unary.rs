@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::family::map::{Argument, Function, Map, Part};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
+use crate::op::precision::FLOATS;
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs};
 use crate::problem::Problem;
 use crate::reference::Twin;
@@ -11,11 +12,11 @@ use crate::reference::Twin;
 /// A function of one element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum UnaryKind {
-    /// -x; f32 and i32. The lowest i32 is its own negative.
+    /// -x; floats and i32. The lowest i32 is its own negative.
     Neg,
-    /// |x|; f32 and i32. The lowest i32 is its own magnitude.
+    /// |x|; floats and i32. The lowest i32 is its own magnitude.
     Abs,
-    /// -1, 0 or 1 by the sign of x; f32 and i32. NaN gives NaN.
+    /// -1, 0 or 1 by the sign of x; floats and i32. NaN gives NaN.
     Sign,
     /// e^x
     Exp,
@@ -78,13 +79,13 @@ impl UnaryKind {
 
     fn dtypes(self) -> &'static [DType] {
         match self {
-            UnaryKind::Neg | UnaryKind::Abs | UnaryKind::Sign => &[DType::F32, DType::I32],
-            _ => &[DType::F32],
+            UnaryKind::Neg | UnaryKind::Abs | UnaryKind::Sign => &[DType::F32, DType::F16, DType::I32],
+            _ => FLOATS,
         }
     }
 }
 
-/// `out[i] = f(x[i])`, f32, for some functions i32; any shape. NaN gives NaN, infinities go by IEEE's rules; a device may
+/// `out[i] = f(x[i])`, f32 or f16, for some functions i32; any shape. f16 is computed in f32 and rounded. NaN gives NaN, infinities go by IEEE's rules; a device may
 /// take numbers below 2^-126 for 0.
 ///
 /// ```no_run

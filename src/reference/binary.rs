@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::binary::{Binary, BinaryKind};
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, broadcast_index};
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, broadcast_index, perhaps_flushed};
 
 /// A function of two f32 with WGSL's error of it.
 fn float(kind: BinaryKind, x: f64, y: f64) -> Value {
@@ -83,7 +83,14 @@ impl Twin for Binary {
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |i| {
             let [x, y] = [0, 1].map(|side: usize| inputs[side].at(broadcast_index(&inputs[side].shape, &out.shape, i)));
             match out.dtype {
-                DType::F32 => float(self.kind, x, y),
+                DType::F32 | DType::F16 => {
+                    let [(x, flushed_x), (y, flushed_y)] =
+                        [x, y].map(|operand| perhaps_flushed(operand, out.dtype).into());
+                    let value = float(self.kind, x, y);
+                    let others = [(flushed_x, y), (x, flushed_y), (flushed_x, flushed_y)];
+                    let others = others.into_iter().filter(|&other| other != (x, y));
+                    others.fold(value, |value, (x, y)| value.or(float(self.kind, x, y))).stored(out.dtype)
+                }
                 dtype => Value::exact(whole(self.kind, dtype, x, y)),
             }
         })])

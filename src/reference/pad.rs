@@ -26,6 +26,7 @@ impl Twin for Pad {
         let out = self.infer(&[x.layout()])?.swap_remove(0);
         let constant = match (self.mode, out.dtype) {
             (PadMode::Constant(value), crate::DType::F32) => f64::from(value as f32),
+            (PadMode::Constant(value), crate::DType::F16) => half::f16::from_f64(value).into(),
             (PadMode::Constant(value), _) => value,
             _ => 0.0,
         };

@@ -5,7 +5,7 @@ use crate::layout::DType;
 use crate::op::Op;
 use crate::op::unary::{Unary, UnaryKind};
 use crate::reference::activation::{EXP_TINY, activate, erf, exp_error};
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value};
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, perhaps_flushed};
 
 /// A function of an f32 with WGSL's error of it.
 fn float(kind: UnaryKind, x: f64) -> Value {
@@ -49,7 +49,11 @@ impl Twin for Unary {
         let x = &inputs[0];
         let out = self.infer(&[x.layout()])?.swap_remove(0);
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |i| match (x.dtype(), self.kind) {
-            (DType::F32, kind) => float(kind, x.at(i)),
+            (DType::F32 | DType::F16, kind) => {
+                let [exactly, flushed] = perhaps_flushed(x.at(i), x.dtype());
+                let value = float(kind, exactly);
+                if exactly == flushed { value } else { value.or(float(kind, flushed)) }.stored(out.dtype)
+            }
             // The lowest i32 is its own negative and magnitude.
             (_, UnaryKind::Neg) => Value::exact((x.at(i) as i32).wrapping_neg().into()),
             (_, UnaryKind::Abs) => Value::exact((x.at(i) as i32).wrapping_abs().into()),

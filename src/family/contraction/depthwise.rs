@@ -216,7 +216,7 @@ fn dispatch(
         assembly.constant("", name, word(value));
     }
     // What a plane beyond the image's edges holds.
-    assembly.constant("input", "NOTHING", Value::U32(0));
+    assembly.constant("input", "NOTHING", Value::U32(0)).constant("input", "Word", Value::Type(problem.b.dtype.word()));
 
     let a = bytes(pieces.operand(&problem.a, region, m), problem.a.dtype);
     let x = bytes(pieces.operand(&problem.b, region, n), problem.b.dtype);
@@ -236,7 +236,7 @@ fn dispatch(
         ("out", Slot::Output(0), out, Access::Write, problem.out.dtype, depthwise.output, Fours::store),
     ] {
         assembly.fragment(hook, file(fours)).constant(hook, "Elem", Value::Type(wgsl(dtype)));
-        assembly.bind(hook, Binding { slot, range, access, element: fours.bytes() });
+        assembly.bind(hook, Binding { slot, range, access, element: fours.bytes(dtype) });
     }
     let moved = moved + bind_addend(&mut assembly, pieces, region)?;
 

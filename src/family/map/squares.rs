@@ -37,7 +37,7 @@ pub(super) fn reason(
     profile: &DeviceProfile,
 ) -> (bool, &'static str) {
     match (sides(part, along, &Region::whole(&part.sizes), operands), profile.class) {
-        ([Fours::Vectors, Fours::Vectors], _) => (true, "rows become columns in squares of 4 x 4, 16 bytes at once"),
+        ([Fours::Vectors, Fours::Vectors], _) => (true, "rows become columns in squares of 4 x 4, four at once"),
         (_, Class::Cpu) => (false, "class Cpu: rows that are no whole vectors"),
         _ => (true, "rows become columns in squares of 4 x 4"),
     }
@@ -104,6 +104,7 @@ pub(super) fn dispatch(
         assembly.constant("", name, Value::U32(value as u32));
     }
     assembly.constant("", "Elem", Value::Type(dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Word", Value::Type(dtype.word()));
     assembly.constant("", "NOTHING", Value::U32(0));
 
     let tiles = |dim: usize, squares: usize| region.len(dim).div_ceil(VECTOR * squares);
@@ -136,7 +137,7 @@ pub(super) fn dispatch(
         (source, "a", source.load(), Slot::Input(argument.input), read, Access::Read),
         (target, "out", target.store(), Slot::Output(0), written, Access::Write),
     ] {
-        assembly.fragment(hook, fragment).bind(hook, Binding { slot, range, access, element: fours.bytes() });
+        assembly.fragment(hook, fragment).bind(hook, Binding { slot, range, access, element: fours.bytes(dtype) });
         aligned.extend((fours == Fours::Vectors).then_some(slot));
     }
     let workgroups = others.iter().map(|&dim| region.len(dim)).product::<usize>() * tiles_i * tiles_j;

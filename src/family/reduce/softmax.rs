@@ -121,6 +121,7 @@ fn dispatch(
     let mut assembly = Assembly::new(op, SOFTMAX, operands.arena());
     assembly.common(GRID).common(COMBINE);
     variant.assemble(&mut assembly);
+    assembly.constant("", "Word", Value::Type("f32"));
     assembly.constant("", "Elem", Value::Type("f32")).constant("", "NOTHING", Value::U32(f32::NEG_INFINITY.to_bits()));
     for (name, value) in [("FLOAT", true), ("LARGEST", true), ("LAST", false), ("LOG", log), ("ALONG", along)] {
         assembly.constant("", name, Value::Bool(value));
@@ -140,7 +141,8 @@ fn dispatch(
         (source, "source", source.load(), Slot::Input(0), Access::Read),
         (target, "target", target.store(), Slot::Output(0), Access::Write),
     ] {
-        let binding = Binding { slot, range: bytes(span.clone(), DType::F32), access, element: fours.bytes() };
+        let binding =
+            Binding { slot, range: bytes(span.clone(), DType::F32), access, element: fours.bytes(DType::F32) };
         assembly.fragment(hook, fragment).bind(hook, binding);
         aligned.extend((fours == Fours::Vectors).then_some(slot));
     }
