@@ -3,48 +3,87 @@
 use std::collections::HashSet;
 
 use tilewise::{
-    Activation, Class, Conv2d, DType, DeviceProfile, Layout, Matmul, MaxPool2d, Padding, Plan, Reduce, Softmax, Unary,
-    wgpu,
+    Activation, Class, Conv2d, DType, DeviceProfile, Layout, Matmul, MaxPool2d, Padding, Plan, Precision, Reduce,
+    Softmax, Unary, wgpu,
 };
 
 use crate::Failure;
 use crate::cases::{Case, ops, whole_ops};
 
+/// Lanes of the subgroups that kernels of matrices are planned for: what RADV gives to compute shaders.
+pub const LANES_OF_MATRICES: u32 = 64;
+
 /// A kernel, named by what it was first planned for.
 pub struct Kernel {
     /// As the plan calls it: family and tile. Of what a plan dispatches afterwards, the file.
     pub variant: String,
-    /// The op, its inputs and their alignment.
+    /// The op, its inputs, their type and alignment.
     pub planned_for: String,
     pub text: String,
 }
 
-/// All kernels, each once.
-pub fn all() -> Result<Vec<Kernel>, Failure> {
-    let profile = profile();
-    let floats = large_ops().into_iter().chain(ops()).map(|case| (case, DType::F32));
-    let mut known = HashSet::new();
-    let mut kernels = Vec::new();
-    for ((op, shapes), dtype) in floats.chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
-        // Vectors are moved where operands lie on 16 bytes, and elements one by one where they do not.
-        for align in [16, 4] {
-            let layouts: Vec<Layout> =
-                shapes.iter().map(|shape| Layout { align, ..Layout::new(shape, dtype) }).collect();
-            for plan in op.plans(&profile, &layouts)? {
-                for kernel in of_plan(&plan, align)? {
-                    if known.insert(kernel.text.clone()) {
-                        kernels.push(kernel);
+impl Kernel {
+    /// A whole number of its constants.
+    fn constant(&self, name: &str) -> Option<usize> {
+        let start = format!("const {name}: u32 = ");
+        let line = self.text.lines().find_map(|line| line.trim_start().strip_prefix(&start))?;
+        line.trim_end_matches("u;").parse().ok()
+    }
+
+    /// Products of matrices of a step of k, where it multiplies those.
+    pub fn matrix_products(&self) -> Option<usize> {
+        let [side, rows, columns, step] = ["SIDE", "ROWS", "COLUMNS", "STEP"].map(|name| self.constant(name));
+        let side = side?;
+        Some(rows? / side * (columns? / side) * (step? / side))
+    }
+}
+
+/// All kernels, each once; those that multiply matrices where the GPU does that.
+pub fn all(matrices: bool) -> Result<Vec<Kernel>, Failure> {
+    let mut cases: Vec<_> = contractions(Precision::F32).into_iter().map(|case| (case, DType::F32)).collect();
+    cases.extend(large_ops().into_iter().chain(ops()).map(|case| (case, DType::F32)));
+    cases.extend(whole_ops().into_iter().map(|case| (case, DType::I32)));
+    cases.extend(contractions(Precision::F32).into_iter().map(|case| (case, DType::F16)));
+    let mut found = Found::default();
+    found.add(&profile(), &cases)?;
+    if matrices {
+        let rounded = [DType::F16, DType::F32].into_iter();
+        let cases =
+            rounded.flat_map(|dtype| contractions(Precision::F16Multiply).into_iter().map(move |case| (case, dtype)));
+        found.add(&profile_with_matrices(), &cases.collect::<Vec<_>>())?;
+    }
+    Ok(found.kernels)
+}
+
+#[derive(Default)]
+struct Found {
+    kernels: Vec<Kernel>,
+    texts: HashSet<String>,
+}
+
+impl Found {
+    fn add(&mut self, profile: &DeviceProfile, cases: &[(Case, DType)]) -> Result<(), Failure> {
+        for ((op, shapes), dtype) in cases {
+            // Vectors are moved where operands lie on 16 bytes, and elements one by one where they do not.
+            for align in [16, dtype.size() as u32] {
+                let layouts: Vec<Layout> =
+                    shapes.iter().map(|shape| Layout { align, ..Layout::new(shape, *dtype) }).collect();
+                for plan in op.plans(profile, &layouts)? {
+                    for kernel in of_plan(&plan, *dtype, align)? {
+                        if self.texts.insert(kernel.text.clone()) {
+                            self.kernels.push(kernel);
+                        }
                     }
                 }
             }
         }
+        Ok(())
     }
-    Ok(kernels)
 }
 
-fn of_plan(plan: &Plan, align: u32) -> Result<Vec<Kernel>, Failure> {
+fn of_plan(plan: &Plan, dtype: DType, align: u32) -> Result<Vec<Kernel>, Failure> {
     let shapes: Vec<String> = plan.inputs.iter().map(|layout| format!("{:?}", layout.shape)).collect();
-    let planned_for = format!("{} {} @{align}", plan.op, shapes.join(" ")).replace(", ", ",");
+    let planned_for = format!("{} {} {dtype}@{align}", plan.op, shapes.join(" ")).replace(", ", ",");
     let mut kernels = Vec::new();
     for (i, dispatch) in plan.dispatches.iter().enumerate() {
         let variant = if i == 0 { plan.variant.clone() } else { dispatch.kernel.body.path.to_owned() };
@@ -66,20 +105,33 @@ fn profile() -> DeviceProfile {
     DeviceProfile {
         class: Class::Amd,
         limits,
-        features: wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP,
+        features: wgpu::Features::IMMEDIATES | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16,
         subgroup_size: (32, 64),
         ..DeviceProfile::baseline()
     }
 }
 
-/// Problems of the sizes that the fast kernels are made for: aligned, awkward, narrow, and with sums long enough to be parted.
-fn large_ops() -> Vec<Case> {
-    let matmul = |m, n, k| -> Case { (Box::new(Matmul::default()), vec![vec![m, k], vec![k, n]]) };
+/// The same with matrices, as if subgroups had one size: without that, none of their kernels is a candidate.
+fn profile_with_matrices() -> DeviceProfile {
+    let profile = profile();
+    DeviceProfile {
+        features: profile.features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+        subgroup_size: (LANES_OF_MATRICES, LANES_OF_MATRICES),
+        cooperative_matrices: vec![16],
+        ..profile
+    }
+}
+
+/// Products and convolutions of the sizes that the fast kernels are made for: aligned, awkward, narrow, and with sums long
+/// enough to be parted.
+fn contractions(precision: Precision) -> Vec<Case> {
+    let matmul =
+        |m, n, k| -> Case { (Box::new(Matmul { precision, ..Default::default() }), vec![vec![m, k], vec![k, n]]) };
     let linear = |m, n, k| -> Case {
-        let op = Matmul { transpose_b: true, activation: Activation::Relu, ..Default::default() };
+        let op = Matmul { transpose_b: true, activation: Activation::Relu, precision, ..Default::default() };
         (Box::new(op), vec![vec![m, k], vec![n, k], vec![n]])
     };
-    let conv = |groups| Conv2d { padding: Padding::all(1), groups, ..Default::default() };
+    let conv = |padding, groups| Conv2d { padding: Padding::all(padding), groups, precision, ..Default::default() };
     let plane = vec![8, 64, 56, 56];
     vec![
         matmul(1024, 1024, 1024),
@@ -90,10 +142,16 @@ fn large_ops() -> Vec<Case> {
         matmul(4096, 1, 4096),
         matmul(8, 4096, 4096),
         matmul(64, 64, 65536),
-        (Box::new(conv(1)), vec![plane.clone(), vec![64, 64, 3, 3]]),
-        (Box::new(Conv2d::default()), vec![plane.clone(), vec![64, 64, 1, 1]]),
-        (Box::new(conv(64)), vec![plane.clone(), vec![64, 1, 3, 3]]),
-        (Box::new(MaxPool2d { kernel: [2; 2], stride: Some([2; 2]), ..Default::default() }), vec![plane]),
+        (Box::new(conv(1, 1)), vec![plane.clone(), vec![64, 64, 3, 3]]),
+        (Box::new(conv(0, 1)), vec![plane.clone(), vec![64, 64, 1, 1]]),
+        (Box::new(conv(1, 64)), vec![plane, vec![64, 1, 3, 3]]),
+    ]
+}
+
+/// Other problems of such sizes.
+fn large_ops() -> Vec<Case> {
+    vec![
+        (Box::new(MaxPool2d { kernel: [2; 2], stride: Some([2; 2]), ..Default::default() }), vec![vec![8, 64, 56, 56]]),
         (Box::new(Reduce { dims: vec![1], ..Default::default() }), vec![vec![1024, 1024]]),
         (Box::new(Softmax { dim: 1 }), vec![vec![1024, 1024]]),
         (Box::new(Unary::from(Activation::Relu)), vec![vec![1 << 22]]),

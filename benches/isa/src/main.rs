@@ -14,7 +14,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::process::{Command, ExitCode};
 
-use kernels::Kernel;
+use kernels::{Kernel, LANES_OF_MATRICES};
 use listing::Counts;
 use radv::{Compiled, Radv};
 use spirv::{Checks, Module};
@@ -28,7 +28,9 @@ occupancy and instructions against goals.
 Usage: cargo run --release --manifest-path benches/isa/Cargo.toml -- [FAMILY..]
 
 FAMILY is a GPU as RADV calls it: NAVI21 (RDNA2), NAVI31 (RDNA3); both unless given. Where two figures stand in a column,
-the first is with wgpu's bounds checks, the second without.
+the first is with wgpu's bounds checks, the second without. FMA % is of the operations in the main loop; so is WMMA % where
+matrices are multiplied (Precision::F16Multiply on RDNA3, Mesa 23.3 or newer). There WMMA counts their products, time %
+estimates how much of the vector ALUs' time they take, and LDS each is how often workgroup memory is accessed for each.
 
 Exit status: 0, 1 if a goal is missed, 2 if nothing was checked.";
 
@@ -48,6 +50,13 @@ const SUBGROUPS: u64 = 8;
 /// workgroup memory, each step's addresses and barriers weigh twice as much: 70 to 80 %. Convolutions find each value's place, 64 %.
 const LARGEST_TILE: &str = "contraction/staged 128x128x16";
 const FMA_SHARE: f64 = 0.8;
+/// Kernels of matrices.
+const OF_MATRICES: &str = "contraction/cooperative";
+/// The one whose main loop is held against [`WMMA_TIME_SHARE`], and the least share: where products have operands of
+/// f16 that lie in vectors, finding and turning them takes a third of the ALUs' time, of a single column two fifths. Elements
+/// one by one and conversions from f32 leave half of it, and convolutions 30 %.
+const LARGEST_OF_MATRICES: &str = "contraction/cooperative 128x128x32";
+const WMMA_TIME_SHARE: f64 = 0.55;
 
 /// What came of a kernel.
 struct Figures {
@@ -78,9 +87,15 @@ impl Figures {
         })
     }
 
-    /// Of the main loop. `None` without a loop that multiplies and adds.
+    /// Of the main loop. `None` without a loop that multiplies and adds, and where matrices are multiplied: there what looks
+    /// like multiply-adds converts.
     fn fma_share(&self) -> Option<f64> {
-        self.main_loop.filter(|counts| counts.fma > 0).map(|counts| counts.fma_share())
+        self.main_loop.filter(|counts| counts.fma > 0 && counts.wmma == 0).map(|counts| counts.fma_share())
+    }
+
+    /// The main loop, where it multiplies matrices.
+    fn of_matrices(&self) -> Option<Counts> {
+        self.main_loop.filter(|counts| counts.wmma > 0)
     }
 
     /// The goals that it misses.
@@ -98,13 +113,23 @@ impl Figures {
             let share = self.fma_share().unwrap_or(0.0);
             hold(share >= FMA_SHARE, format!(">= {:.0} % FMAs", FMA_SHARE * 100.0));
         }
+        if kernel.variant.starts_with(OF_MATRICES) {
+            let found = self.of_matrices().map(|counts| counts.wmma);
+            hold(self.lanes == LANES_OF_MATRICES, format!("{LANES_OF_MATRICES} lanes"));
+            hold(found.is_some() && found == kernel.matrix_products(), "a WMMA for each product".into());
+        }
+        let in_vectors = kernel.planned_for.starts_with("matmul") && kernel.planned_for.ends_with("f16@16");
+        if kernel.variant.starts_with(LARGEST_OF_MATRICES) && in_vectors {
+            let share = self.of_matrices().map_or(0.0, |counts| counts.wmma_time_share());
+            hold(share >= WMMA_TIME_SHARE, format!(">= {:.0} % of the time WMMAs", WMMA_TIME_SHARE * 100.0));
+        }
         missed
     }
 }
 
 /// Heading and width of each column, and how its cell is made.
 type Column = (&'static str, usize, fn(&Figures) -> String);
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 16] = [
     ("lanes", 5, |f| f.lanes.to_string()),
     ("SGPRs", 7, |f| f.sgprs.to_string()),
     ("VGPRs", 7, |f| f.vgprs.to_string()),
@@ -117,7 +142,12 @@ const COLUMNS: [Column; 13] = [
     ("LDS", 7, |f| f.whole.shared.to_string()),
     ("FMA %", 9, |f| f.fma_share().map_or("-".into(), |share| format!("{:.0}", share * 100.0))),
     ("dots", 5, |f| f.whole.dot.to_string()),
-    ("WMMA", 5, |f| f.whole.wmma.to_string()),
+    ("WMMA", 5, |f| f.of_matrices().map_or("-".into(), |counts| counts.wmma.to_string())),
+    ("WMMA %", 9, |f| f.of_matrices().map_or("-".into(), |counts| format!("{:.1}", counts.wmma_share() * 100.0))),
+    ("time %", 7, |f| f.of_matrices().map_or("-".into(), |counts| format!("{:.0}", counts.wmma_time_share() * 100.0))),
+    ("LDS each", 9, |f| {
+        f.of_matrices().map_or("-".into(), |counts| format!("{:.1}", counts.shared as f64 / counts.wmma as f64))
+    }),
 ];
 
 /// One value where both agree.
@@ -126,12 +156,21 @@ fn pair(checked: impl Display + PartialEq, unchecked: impl Display + PartialEq) 
     if checked == unchecked { checked } else { format!("{checked}/{unchecked}") }
 }
 
-fn print_heading(name: &str) {
-    println!("{name}");
+fn print_heading(radv: &Radv) {
+    println!("{}", radv.name);
     println!(
         "goals: no spills, no scratch, >= {SUBGROUPS} subgroups per SIMD; {LARGEST_TILE} of products: >= {:.0} % FMAs",
         FMA_SHARE * 100.0
     );
+    if radv.matrices {
+        println!(
+            "of matrices: {LANES_OF_MATRICES} lanes, a WMMA for each product; {LARGEST_OF_MATRICES} of products in vectors of f16: \
+             >= {:.0} % of the time",
+            WMMA_TIME_SHARE * 100.0
+        );
+    } else {
+        println!("it multiplies no matrices: kernels of those are left out");
+    }
     print!("{:40}", "kernel");
     COLUMNS.iter().for_each(|(heading, width, _)| print!(" {heading:>width$}"));
     println!("  {:24} first planned for", "missed");
@@ -158,8 +197,8 @@ fn measure(radv: &Radv, kernel: &Kernel, checks: Checks) -> Result<Figures, Fail
 /// Whether all kernels meet their goals on the GPU that the environment names.
 fn check_family() -> Result<bool, Failure> {
     let radv = Radv::open()?.ok_or(NO_DRIVER)?;
-    print_heading(&radv.name);
-    let kernels = kernels::all()?;
+    print_heading(&radv);
+    let kernels = kernels::all(radv.matrices)?;
     let mut failing = 0;
     for kernel in &kernels {
         let [checked, unchecked] = Checks::BOTH.map(|checks| measure(&radv, kernel, checks));

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use ash::khr::pipeline_executable_properties;
+use ash::khr::{cooperative_matrix, pipeline_executable_properties};
 use ash::vk;
 use naga::AddressSpace;
 
@@ -37,6 +37,8 @@ pub struct Radv {
     executables: pipeline_executable_properties::Device,
     /// The GPU that the driver compiles for.
     pub name: String,
+    /// Whether it multiplies matrices of f16.
+    pub matrices: bool,
 }
 
 /// Bytes of immediates that every layout has: the least that Vulkan grants.
@@ -63,9 +65,12 @@ impl Radv {
                 return Ok(None);
             };
             let name = text(&instance.get_physical_device_properties(physical).device_name);
-            let device = create_device(&instance, physical)?;
+            let extensions = instance.enumerate_device_extension_properties(physical)?;
+            let matrices =
+                extensions.iter().any(|found| found.extension_name_as_c_str() == Ok(cooperative_matrix::NAME));
+            let device = create_device(&instance, physical, matrices)?;
             let executables = pipeline_executable_properties::Device::new(&instance, &device);
-            Ok(Some(Radv { device, executables, name }))
+            Ok(Some(Radv { device, executables, name, matrices }))
         }
     }
 
@@ -141,26 +146,41 @@ impl Radv {
 }
 
 /// With the features that wgpu enables and these kernels use.
-unsafe fn create_device(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<ash::Device, Failure> {
-    let extensions = [pipeline_executable_properties::NAME.as_ptr(), ash::ext::robustness2::NAME.as_ptr()];
+unsafe fn create_device(
+    instance: &ash::Instance,
+    physical: vk::PhysicalDevice,
+    matrices: bool,
+) -> Result<ash::Device, Failure> {
+    let mut extensions = vec![pipeline_executable_properties::NAME.as_ptr(), ash::ext::robustness2::NAME.as_ptr()];
     let core = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
     let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
     let mut executable =
         vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
-    let mut v12 = vk::PhysicalDeviceVulkan12Features::default().vulkan_memory_model(true);
+    let mut v11 = vk::PhysicalDeviceVulkan11Features::default()
+        .storage_buffer16_bit_access(true)
+        .uniform_and_storage_buffer16_bit_access(true);
+    let mut v12 = vk::PhysicalDeviceVulkan12Features::default().vulkan_memory_model(true).shader_float16(true);
     let mut v13 = vk::PhysicalDeviceVulkan13Features::default()
         .shader_integer_dot_product(true)
         .shader_zero_initialize_workgroup_memory(true)
         .subgroup_size_control(true);
+    let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+    if matrices {
+        extensions.push(cooperative_matrix::NAME.as_ptr());
+    }
     let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-    let create = vk::DeviceCreateInfo::default()
+    let mut create = vk::DeviceCreateInfo::default()
         .queue_create_infos(&queues)
         .enabled_extension_names(&extensions)
         .enabled_features(&core)
         .push_next(&mut robustness)
         .push_next(&mut executable)
+        .push_next(&mut v11)
         .push_next(&mut v12)
         .push_next(&mut v13);
+    if matrices {
+        create = create.push_next(&mut cooperative);
+    }
     // SAFETY: the physical device is the instance's.
     Ok(unsafe { instance.create_device(physical, &create, None)? })
 }
