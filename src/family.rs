@@ -7,6 +7,7 @@ pub(crate) mod reduce;
 pub(crate) mod window;
 
 use crate::compose::{Composition, ShaderFile, Value, shader};
+use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::Assembly;
 
@@ -30,4 +31,9 @@ fn activation(assembly: &mut Assembly, activation: Activation) {
     assembly.common(ACTIVATION).constant("", "ACTIVATION", Value::U32(code));
     assembly.constant("", "ACTIVATION_A", Value::F32(a.to_bits()));
     assembly.constant("", "ACTIVATION_B", Value::F32(b.to_bits()));
+}
+
+/// The WGSL type of a storage element; ops let no other through.
+pub(crate) fn wgsl(dtype: DType) -> &'static str {
+    dtype.wgsl().unwrap_or("f32")
 }

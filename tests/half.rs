@@ -8,7 +8,8 @@ use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
     Activation, BatchNorm, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Gpu,
-    Layout, Matmul, Op, Pad, PadMode, Padding, Permute, Unary, UnaryKind, wgpu,
+    Layout, LogSoftmax, Matmul, Op, Pad, PadMode, Padding, Permute, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
+    wgpu,
 };
 
 /// The devices that can store f16, and the emulator.
@@ -155,4 +156,19 @@ fn twins_know_that_small_halves_may_be_flushed() {
     assert_eq!((ceiling.value, ceiling.bound >= 1.0), (1.0, true));
     let product = of(&Binary { kind: BinaryKind::Mul }, &[host(&[tiny, f16::ONE]), host(&[f16::MAX, f16::ONE])]);
     assert!(product[0].bound >= product[0].value && product[1].bound < 1e-2, "{product:?}");
+}
+
+/// Sums in f32, extremes and their places, by every team, along rows and across them, in parts.
+#[test]
+fn reductions_of_halves() {
+    for kind in [ReduceKind::Sum, ReduceKind::Max, ReduceKind::ArgMin] {
+        for (shape, dim) in [(&[5, 7][..], 1), (&[3, 12], 1), (&[9, 8], 0), (&[2, 3, 5], 1)] {
+            check(&Reduce { kind, dims: vec![dim], ..Default::default() }, &[(shape.to_vec(), DType::F16)]);
+        }
+    }
+    check_rounded(&Reduce { kind: ReduceKind::Mean, ..Default::default() }, &[(vec![1 << 15], DType::F16)]);
+    for (shape, dim) in [(&[5, 7][..], 1), (&[3, 12], 1), (&[3, 9, 8], 1), (&[2, 3, 5], 0)] {
+        check_rounded(&Softmax { dim }, &[(shape.to_vec(), DType::F16)]);
+        check_rounded(&LogSoftmax { dim }, &[(shape.to_vec(), DType::F16)]);
+    }
 }

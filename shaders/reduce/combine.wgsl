@@ -1,11 +1,11 @@
 // What a reduction carries: a value, and the index at which it was found.
 struct Carry {
-    value: Elem,
+    value: Word,
     index: u32,
 }
 
 // By its bits: a compiler may assume that there is no NaN.
-fn is_nan(value: Elem) -> bool {
+fn is_nan(value: Word) -> bool {
     return FLOAT && (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
 }
 

@@ -1,10 +1,10 @@
 // `combine` for four reductions at once, or for four shares of one.
 struct Carries {
-    values: vec4<Elem>,
+    values: vec4<Word>,
     indices: vec4<u32>,
 }
 
-fn are_nan(values: vec4<Elem>) -> vec4<bool> {
+fn are_nan(values: vec4<Word>) -> vec4<bool> {
     return vec4(FLOAT) & ((bitcast<vec4<u32>>(values) & vec4(0x7fffffffu)) > vec4(0x7f800000u));
 }
 

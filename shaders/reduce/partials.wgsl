@@ -11,8 +11,8 @@ fn begin(o: u32, kept: vec4<u32>) -> u32 {
     return params.offset + 2u * o * params.columns;
 }
 
-fn load(base: u32, i: u32) -> Elem {
-    return bitcast<Elem>(data[base + 2u * i]);
+fn load(base: u32, i: u32) -> Word {
+    return bitcast<Word>(data[base + 2u * i]);
 }
 
 fn index(base: u32, i: u32) -> u32 {

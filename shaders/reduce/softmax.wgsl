@@ -38,16 +38,16 @@ fn load(place: Place, i: u32) -> vec4<f32> {
         return vec4(bitcast<f32>(NOTHING));
     }
     if ALONG {
-        return source_load(source_begin(place.row * place.pitch, place.width), i);
+        return vec4<f32>(source_load(source_begin(place.row * place.pitch, place.width), i));
     }
-    return source_load(source_begin((place.row + i) * place.pitch, place.width), place.four);
+    return vec4<f32>(source_load(source_begin((place.row + i) * place.pitch, place.width), place.four));
 }
 
 fn store(place: Place, i: u32, values: vec4<f32>) {
     if ALONG {
-        target_store(target_begin(place.row * place.pitch, place.width), i, values);
+        target_store(target_begin(place.row * place.pitch, place.width), i, vec4<Elem>(values));
     } else {
-        target_store(target_begin((place.row + i) * place.pitch, place.width), place.four, values);
+        target_store(target_begin((place.row + i) * place.pitch, place.width), place.four, vec4<Elem>(values));
     }
 }
 

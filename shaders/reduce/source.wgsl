@@ -1,5 +1,5 @@
 // The tensor that is reduced: four kept and four reduced dimensions, each with its stride in elements. Read are units of WIDTH
-// neighbours, which the offset counts.
+// neighbours, which the offset counts; handed on are words.
 struct Params {
     offset: u32,
     kept_0: u32,
@@ -24,13 +24,13 @@ fn begin(o: u32, kept: vec4<u32>) -> u32 {
 }
 
 // The i-th value of a reduction.
-fn load(base: u32, i: u32) -> Unit {
+fn load(base: u32, i: u32) -> Words {
     if FLAT {
-        return data[base + i * (params.reduced_3 / WIDTH)];
+        return Words(data[base + i * (params.reduced_3 / WIDTH)]);
     }
     let at = unravel(i, vec3(params.size_1, params.size_2, params.size_3));
     let strides = vec4(params.reduced_0, params.reduced_1, params.reduced_2, params.reduced_3);
-    return data[base + dot(at, strides) / WIDTH];
+    return Words(data[base + dot(at, strides) / WIDTH]);
 }
 
 // Its index.

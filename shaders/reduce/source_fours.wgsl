@@ -12,8 +12,8 @@ fn begin(o: u32, kept: vec4<u32>) -> u32 {
     return params.offset + o * params.pitch;
 }
 
-fn load(base: u32, four: u32) -> vec4<Elem> {
-    return data[base + four];
+fn load(base: u32, four: u32) -> vec4<Word> {
+    return vec4<Word>(data[base + four]);
 }
 
 // The index of the i-th value of a reduction.

@@ -14,7 +14,7 @@ use std::ops::Range;
 use self::quads::Side;
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::activation;
+use crate::family::{activation, wgsl};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::op::precision::Precision;
@@ -859,9 +859,4 @@ fn batch_strides(assembly: &mut Assembly, hook: &str, batch: &[usize]) -> Result
 /// The type in which a body's loaders hand on blocks of four by four.
 fn staged_type(body: Body) -> Value {
     Value::Type(if body == Body::Cooperative { "f16" } else { "f32" })
-}
-
-/// The WGSL type of a storage element; ops let no other through.
-fn wgsl(dtype: DType) -> &'static str {
-    dtype.wgsl().unwrap_or("f32")
 }

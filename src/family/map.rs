@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::activation;
+use crate::family::{activation, wgsl};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::binary::BinaryKind;
@@ -398,7 +398,7 @@ fn dispatch(
     let mut assembly = Assembly::new(operands.op, MAP, operands.arena());
     assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
     assembly.constant("", "RANK", Value::U32(region.0.len().max(1) as u32));
-    assembly.constant("", "Elem", Value::Type(dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Elem", Value::Type(wgsl(*dtype)));
     assembly.constant("", "Word", Value::Type(dtype.word()));
     assembly.constant("", "Unit", Value::Type(way.unit(*dtype))).constant("", "WIDTH", Value::U32(width as u32));
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::fours::Fours;
+use crate::family::wgsl;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -326,9 +327,17 @@ impl Pieces<'_> {
     }
 
     fn target(&self, region: &[Range<usize>]) -> Range<u64> {
-        let p = self.problem;
-        let kept = region.iter().cloned().zip(p.out_strides.iter().copied());
-        bytes(reach(kept), p.out())
+        bytes(self.results(region), self.problem.out())
+    }
+
+    /// The bytes of output 1, where there is one.
+    fn indices(&self, region: &[Range<usize>]) -> Range<u64> {
+        bytes(self.results(region), DType::U32)
+    }
+
+    /// The elements of an output.
+    fn results(&self, region: &[Range<usize>]) -> Range<u64> {
+        reach(region.iter().cloned().zip(self.problem.out_strides.iter().copied()))
     }
 }
 
@@ -354,7 +363,10 @@ impl Divisible for Pieces<'_> {
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
-        vec![(Slot::Input(0), self.source(&region.0)), (Slot::Output(0), self.target(&region.0))]
+        let mut spans = vec![(Slot::Input(0), self.source(&region.0)), (Slot::Output(0), self.target(&region.0))];
+        let indices = self.problem.task == Task::MaxWithIndex;
+        spans.extend(indices.then(|| (Slot::Output(1), self.indices(&region.0))));
+        spans
     }
 
     fn flops(&self, region: &Region) -> f64 {
@@ -500,9 +512,10 @@ fn dispatch(
     let mut assembly = Assembly::new(operands.op, REDUCE, operands.arena());
     assembly.common(GRID).common(COMBINE).common(UNRAVEL);
     variant.assemble(&mut assembly);
-    assembly.constant("", "Elem", Value::Type(p.dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Elem", Value::Type(wgsl(p.dtype)));
+    assembly.constant("", "Word", Value::Type(p.dtype.word()));
     for (name, value) in [
-        ("FLOAT", p.dtype == DType::F32),
+        ("FLOAT", p.dtype.is_float()),
         ("LARGEST", !matches!(task, Task::Min | Task::ArgMin { .. })),
         ("LAST", matches!(task, Task::ArgMax { last: true } | Task::ArgMin { last: true })),
     ] {
@@ -561,8 +574,8 @@ fn bind_source(assembly: &mut Assembly, pieces: &Pieces<'_>, way: Way, job: &Job
         assembly.size("source", "pitch", p.kept_strides.last().copied().unwrap_or(0) / unit)?;
     } else {
         assembly.fragment("source", SOURCE).constant("source", "FLAT", Value::Bool(reduced.len() <= 1));
-        let elem = p.dtype.wgsl().unwrap_or("f32");
-        assembly.constant("source", "Unit", Value::Type(if way == Way::Columns { "vec4<Elem>" } else { elem }));
+        let [unit_type, words] = if way == Way::Columns { ["vec4<Elem>", "vec4<Word>"] } else { ["Elem", "Word"] };
+        assembly.constant("source", "Unit", Value::Type(unit_type)).constant("source", "Words", Value::Type(words));
         assembly.constant("source", "WIDTH", Value::U32(unit as u32));
         let strides = KEPT.iter().zip(four(&p.kept_strides, 0)).chain(REDUCED.iter().zip(four(&p.reduced_strides, 0)));
         for (name, stride) in strides {
@@ -591,8 +604,8 @@ fn bind_target(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> R
     let bytes = range.end - range.start;
     let target = |slot, range, dtype: DType| Binding { slot, range, access: Access::Write, element: dtype.size() };
     assembly.fragment("target", TARGET);
-    assembly.bind("target", target(Slot::Output(0), range.clone(), p.out()));
-    assembly.constant("target", "Elem", Value::Type(p.out().wgsl().unwrap_or("f32")));
+    assembly.bind("target", target(Slot::Output(0), range, p.out()));
+    assembly.constant("target", "Elem", Value::Type(wgsl(p.out())));
     for (name, stride) in KEPT.iter().zip(four(&p.out_strides, 0)) {
         assembly.size("target", name, stride)?;
     }
@@ -601,8 +614,11 @@ fn bind_target(assembly: &mut Assembly, pieces: &Pieces<'_>, job: &Job<'_>) -> R
     assembly.constant("", "ARG", Value::Bool(task.is_arg()));
     let indices = task == Task::MaxWithIndex;
     assembly.fragment("indices", if indices { INDICES } else { NO_INDICES });
-    if indices {
-        assembly.bind("indices", target(Slot::Output(1), range, DType::U32));
+    if !indices {
+        return Ok(bytes);
     }
-    Ok(if indices { 2 * bytes } else { bytes })
+    let range = pieces.indices(job.kept);
+    let both = bytes + range.end - range.start;
+    assembly.bind("indices", target(Slot::Output(1), range, DType::U32));
+    Ok(both)
 }

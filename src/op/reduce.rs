@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::family::reduce::{self, Task};
 use crate::layout::{DType, Layout};
+use crate::op::precision::{ELEMENTS, FLOATS};
 use crate::op::{Op, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
 use crate::reference::Twin;
@@ -11,18 +12,18 @@ use crate::reference::Twin;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReduceKind {
-    /// The sum: f32, i32, u32, integers modulo 2^32. Of nothing it is 0.
+    /// The sum: f32, f16 (added up in f32), i32, u32, integers modulo 2^32. Of nothing it is 0.
     #[default]
     Sum,
-    /// The mean: f32. Of nothing it is NaN.
+    /// The mean: f32, f16. Of nothing it is NaN.
     Mean,
-    /// The largest value: f32, i32, u32.
+    /// The largest value: f32, f16, i32, u32.
     Max,
-    /// The smallest value: f32, i32, u32.
+    /// The smallest value: f32, f16, i32, u32.
     Min,
-    /// The index of the largest value, as u32; input f32, i32, u32.
+    /// The index of the largest value, as u32; input f32, f16, i32, u32.
     ArgMax,
-    /// The index of the smallest value, as u32; input f32, i32, u32.
+    /// The index of the smallest value, as u32; input f32, f16, i32, u32.
     ArgMin,
 }
 
@@ -74,8 +75,7 @@ impl Op for Reduce {
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         expect_inputs(OP, inputs, 1..=1)?;
-        let among: &[DType] =
-            if self.kind == ReduceKind::Mean { &[DType::F32] } else { &[DType::F32, DType::I32, DType::U32] };
+        let among: &[DType] = if self.kind == ReduceKind::Mean { FLOATS } else { ELEMENTS };
         expect_dtype(OP, "input", &inputs[0], among)?;
         let shape = &inputs[0].shape;
         if shape.len() > 8 {

@@ -2,13 +2,15 @@
 
 use crate::error::Result;
 use crate::family::reduce::{Reduce, Task};
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
+use crate::op::precision::FLOATS;
 use crate::op::reduce::expect_dim;
 use crate::op::{Op, expect_dtype, expect_inputs};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
-/// `exp(x - max) / sum of exp(x - max)` along a dimension; f32, output of the input's shape.
+/// `exp(x - max) / sum of exp(x - max)` along a dimension; f32 or f16 (computed in f32 and rounded), output of the
+/// input's shape and type.
 ///
 /// A row with NaN or +infinity is NaN there or throughout, and a row of -infinity alone is NaN, as in PyTorch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +19,8 @@ pub struct Softmax {
     pub dim: usize,
 }
 
-/// `x - max - log(sum of exp(x - max))` along a dimension; f32, output of the input's shape. NaN as in [`Softmax`].
+/// `x - max - log(sum of exp(x - max))` along a dimension; f32 or f16 (computed in f32 and rounded), output of the
+/// input's shape and type. NaN as in [`Softmax`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogSoftmax {
     /// The dimension.
@@ -26,9 +29,9 @@ pub struct LogSoftmax {
 
 fn infer(op: &'static str, dim: usize, inputs: &[Layout]) -> Result<Vec<Layout>> {
     expect_inputs(op, inputs, 1..=1)?;
-    expect_dtype(op, "input", &inputs[0], &[DType::F32])?;
+    expect_dtype(op, "input", &inputs[0], FLOATS)?;
     expect_dim(op, dim, &inputs[0].shape)?;
-    Ok(vec![Layout::new(&inputs[0].shape, DType::F32)])
+    Ok(vec![Layout::new(&inputs[0].shape, inputs[0].dtype)])
 }
 
 fn problem(task: Task, dim: usize, inputs: &[Layout]) -> Problem {
@@ -37,7 +40,7 @@ fn problem(task: Task, dim: usize, inputs: &[Layout]) -> Problem {
     let kept_strides = vec![shape[dim] * inner, 1];
     Problem::Reduce(Reduce {
         task,
-        dtype: DType::F32,
+        dtype: inputs[0].dtype,
         kept: vec![outer, inner],
         out_strides: kept_strides.clone(),
         kept_strides,

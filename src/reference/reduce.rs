@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::reduce::{Reduce, ReduceKind};
-use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value};
+use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value, perhaps_flushed};
 
 /// The flat indices of the values that an output is reduced from, in row-major order.
 fn members(op: &Reduce, shape: &[usize], output: usize) -> Vec<usize> {
@@ -44,9 +44,18 @@ impl super::Twin for Reduce {
         let input = &inputs[0];
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |output| {
             let values: Vec<f64> = members(self, &input.shape, output).into_iter().map(|i| input.at(i)).collect();
-            let sum = || Value::sum(values.len(), values.iter().sum(), values.iter().map(|v| v.abs()).sum());
+            let flushed = |value: &f64| perhaps_flushed(*value, input.dtype())[1] != *value;
+            let sum = || {
+                let sum = Value::sum(values.len(), values.iter().sum(), values.iter().map(|v| v.abs()).sum());
+                let lost = values.iter().filter(|value| flushed(value)).map(|v| v.abs()).sum();
+                sum.step(sum.value, 1.0, lost)
+            };
+            let extreme = |largest| {
+                let value = winner(&values, largest, false).1;
+                if flushed(&value) { Value::exact(value).or(Value::exact(0.0)) } else { Value::exact(value) }
+            };
             match (self.kind, input.dtype()) {
-                (ReduceKind::Sum, DType::F32) => sum(),
+                (ReduceKind::Sum, DType::F32 | DType::F16) => sum().stored(out.dtype),
                 (ReduceKind::Sum, dtype) => {
                     // Modulo 2^32: the exact sum, cut.
                     let exact: i64 = values.iter().map(|&v| v as i64).fold(0, i64::wrapping_add);
@@ -58,10 +67,10 @@ impl super::Twin for Reduce {
                     let (sum, n) = (sum(), values.len() as f64);
                     let relative = (1.0 + 2.5 * ULP) / (1.0 - if values.len() <= 1 << 24 { 0.0 } else { U });
                     let value = sum.value / n;
-                    sum.step(value, relative / n, (relative - 1.0) * value.abs() + TINY)
+                    sum.step(value, relative / n, (relative - 1.0) * value.abs() + TINY).stored(out.dtype)
                 }
-                (ReduceKind::Max, _) => Value::exact(winner(&values, true, false).1),
-                (ReduceKind::Min, _) => Value::exact(winner(&values, false, false).1),
+                (ReduceKind::Max, _) => extreme(true),
+                (ReduceKind::Min, _) => extreme(false),
                 (ReduceKind::ArgMax, _) => Value::exact(winner(&values, true, self.last).0 as f64),
                 (ReduceKind::ArgMin, _) => Value::exact(winner(&values, false, self.last).0 as f64),
             }

@@ -5,6 +5,7 @@ use super::{Function, GRID, Map, Part, Pieces, RANK, SIZES, VECTOR};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::fours::Fours;
+use crate::family::wgsl;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Slot, Work};
 use crate::problem::Operands;
 use crate::profile::{Class, DeviceProfile};
@@ -103,7 +104,7 @@ pub(super) fn dispatch(
     for (name, value) in [("WG_X", lanes.0), ("WG_Y", lanes.1), ("RUN", run), ("RANK", part.sizes.len())] {
         assembly.constant("", name, Value::U32(value as u32));
     }
-    assembly.constant("", "Elem", Value::Type(dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Elem", Value::Type(wgsl(dtype)));
     assembly.constant("", "Word", Value::Type(dtype.word()));
     assembly.constant("", "NOTHING", Value::U32(0));
 

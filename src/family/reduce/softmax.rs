@@ -6,6 +6,7 @@ use super::{COMBINE, GRID, Reduce, Task, Team, Variant};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::fours::Fours;
+use crate::family::wgsl;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Slot, Work};
 use crate::problem::{Built, Candidate, Operands};
@@ -61,6 +62,11 @@ impl Matrices<'_> {
         self.inner == 1
     }
 
+    /// The type of all elements.
+    fn dtype(&self) -> DType {
+        self.operands.inputs[0].dtype
+    }
+
     /// The elements of a region: a range of matrices, and of their columns.
     fn span(&self, region: &Region) -> Range<u64> {
         let [outer, columns] = [0, 1].map(|dim| region.0[dim].clone());
@@ -79,7 +85,7 @@ impl Divisible for Matrices<'_> {
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
-        let span = bytes(self.span(region), DType::F32);
+        let span = bytes(self.span(region), self.dtype());
         vec![(Slot::Input(0), span.clone()), (Slot::Output(0), span)]
     }
 
@@ -121,8 +127,9 @@ fn dispatch(
     let mut assembly = Assembly::new(op, SOFTMAX, operands.arena());
     assembly.common(GRID).common(COMBINE);
     variant.assemble(&mut assembly);
-    assembly.constant("", "Word", Value::Type("f32"));
-    assembly.constant("", "Elem", Value::Type("f32")).constant("", "NOTHING", Value::U32(f32::NEG_INFINITY.to_bits()));
+    let dtype = matrices.dtype();
+    assembly.constant("", "Word", Value::Type(dtype.word())).constant("", "Elem", Value::Type(wgsl(dtype)));
+    assembly.constant("", "NOTHING", Value::U32(f32::NEG_INFINITY.to_bits()));
     for (name, value) in [("FLOAT", true), ("LARGEST", true), ("LAST", false), ("LOG", log), ("ALONG", along)] {
         assembly.constant("", name, Value::Bool(value));
     }
@@ -141,12 +148,11 @@ fn dispatch(
         (source, "source", source.load(), Slot::Input(0), Access::Read),
         (target, "target", target.store(), Slot::Output(0), Access::Write),
     ] {
-        let binding =
-            Binding { slot, range: bytes(span.clone(), DType::F32), access, element: fours.bytes(DType::F32) };
+        let binding = Binding { slot, range: bytes(span.clone(), dtype), access, element: fours.bytes(dtype) };
         assembly.fragment(hook, fragment).bind(hook, binding);
         aligned.extend((fours == Fours::Vectors).then_some(slot));
     }
-    let moved = 2 * (span.end - span.start) * DType::F32.size();
+    let moved = 2 * (span.end - span.start) * dtype.size();
     let work = Work { flops: matrices.flops(region), bytes: moved as f64 };
     assembly.dispatch(profile, variant.workgroups(teams as u64), work)
 }
