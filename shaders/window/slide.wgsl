@@ -45,7 +45,7 @@ struct Four {
 }
 
 fn are_nan(x: vec4<Elem>) -> vec4<bool> {
-    return vec4(FLOAT) & ((bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u));
+    return vec4(FLOAT) & ((bitcast<vec4<i32>>(x) & vec4(0x7fffffff)) > vec4(0x7f800000));
 }
 
 // The sums, or the larger of two: NaN over all else, the first of equals.
