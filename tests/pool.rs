@@ -2,7 +2,9 @@
 
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
-use tilewise::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, DType, DeviceProfile, Error, Layout, MaxPool2d, Op};
+use tilewise::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Class, DType, DeviceProfile, Error, Layout, MaxPool2d, Op,
+};
 
 fn floats(seed: u64, shape: &[usize]) -> HostTensor {
     HostTensor::new(shape, &Random::new(seed).floats(shape.iter().product())).unwrap()
@@ -58,6 +60,9 @@ fn padding_never_wins_and_the_first_of_equals_stays() {
         values[at] = f32::NAN;
     }
     check(&op, &HostTensor::new(&[1, 2, 5, 6], &values).unwrap(), true);
+    // No integer is lower than what padding counts as.
+    check(&op, &HostTensor::new(&[1, 2, 5, 6], &[i32::MIN; 60]).unwrap(), true);
+    check(&op, &HostTensor::new(&[1, 2, 5, 6], &[0u32; 60]).unwrap(), true);
 }
 
 #[test]
@@ -100,13 +105,17 @@ fn small_windows_slide_in_vectors_where_rows_are_whole_ones() {
             check(&mean, &x, false);
         }
     }
+    let planned = |op: &dyn Op, shape: &[usize], class: Class| {
+        let profile = DeviceProfile { class, ..DeviceProfile::baseline() };
+        op.plan(&profile, &[Layout::new(shape, DType::F32)]).unwrap()
+    };
     let plan = |op: &dyn Op, shape: &[usize]| {
-        let plan = op.plan(&DeviceProfile::baseline(), &[Layout::new(shape, DType::F32)]).unwrap();
+        let plan = planned(op, shape, Class::Unknown);
         (plan.variant.clone(), plan.inputs[0].align, plan.outputs[0].align)
     };
     let (even, odd) = (MaxPool2d::default(), MaxPool2d { kernel: [1, 2], stride: Some([1, 1]), ..Default::default() });
-    assert_eq!(plan(&same, &[1, 2, 8, 8]), ("window/slide 2x4".into(), 16, 16));
-    assert_eq!(plan(&same, &[1, 2, 8, 7]), ("window/slide 2x4".into(), 4, 4));
+    assert_eq!(plan(&same, &[1, 2, 8, 8]), ("window/slide 4x4".into(), 16, 16));
+    assert_eq!(plan(&same, &[1, 2, 8, 7]), ("window/slide 4x4".into(), 4, 4));
     assert_eq!(plan(&even, &[1, 2, 8, 12]), ("window/slide 1x4".into(), 16, 4));
     assert_eq!(plan(&odd, &[1, 2, 8, 13]), ("window/slide 1x4".into(), 4, 16));
     // Windows that share the plane evenly are no others; those that leave elements out, or are large, are not written out.
@@ -115,6 +124,46 @@ fn small_windows_slide_in_vectors_where_rows_are_whole_ones() {
     assert_eq!(plan(&MaxPool2d { stride: Some([2, 3]), ..even }, &[1, 2, 8, 8]).0, "window/pool 64");
     assert_eq!(plan(&MaxPool2d { dilation: [1, 2], ..even }, &[1, 2, 8, 8]).0, "window/pool 64");
     assert_eq!(plan(&MaxPool2d { kernel: [5, 13], ..even }, &[1, 2, 40, 40]).0, "window/pool 64");
+    // On the CPU strips are wide and long, as far as that leaves enough of them and does not take long to compile.
+    let cpu = |op: &dyn Op, shape: &[usize]| planned(op, shape, Class::Cpu).variant.clone();
+    let seven = MaxPool2d { kernel: [7, 7], stride: Some([2, 2]), ..Default::default() };
+    assert_eq!(cpu(&same, &[8, 64, 56, 56]), "window/slide 56x56");
+    assert_eq!(cpu(&same, &[8, 64, 270, 84]), "window/slide 90x44");
+    assert_eq!(cpu(&seven, &[1, 64, 224, 224]), "window/slide 109x24");
+    assert_eq!(cpu(&seven, &[1, 4, 224, 224]), "window/slide 14x24");
+    assert_eq!(cpu(&same, &[1, 1, 56, 56]), "window/slide 6x56");
+    assert_eq!(cpu(&same, &[1, 1, 5, 5]), "window/slide 5x8");
+}
+
+/// Rows and columns of outputs around the bands and strips of both classes, and around fours.
+const OUTPUTS: [[usize; 2]; 9] = [[1, 1], [2, 9], [3, 6], [4, 3], [5, 35], [9, 8], [16, 66], [17, 5], [35, 4]];
+
+#[test]
+fn strips_of_every_small_window() {
+    let sides = (1..=8).flat_map(|kernel| (1..=kernel.min(3)).map(move |stride| (kernel, stride)));
+    for (i, (kernel, stride)) in sides.enumerate() {
+        // The other side's kernel is one of the others, at a stride that leaves nothing out.
+        let kernel = [kernel, 8 - (i * 3 + kernel) % 8];
+        let stride = [stride, kernel[1].min(1 + i % 3)];
+        for (j, out) in OUTPUTS.into_iter().skip(i % 3).step_by(3).enumerate() {
+            let padding = [i, i + 1, j, i + j].map(|n| n % 8);
+            let padding = [0, 1, 2, 3].map(|at: usize| padding[at].min(kernel[at % 2] - 1));
+            // The last window may lack a place, and reaches beyond the padding then.
+            let ceil_mode = (i + j).is_multiple_of(2);
+            let size = [0, 1].map(|at| {
+                let padded =
+                    (out[at] - 1) * stride[at] + kernel[at] - usize::from(ceil_mode && out[at] > 1 && stride[at] > 1);
+                padded.saturating_sub(padding[at] + padding[at + 2]).max(1)
+            });
+            let shape = [1, 2, size[0], size[1]];
+            let (stride, return_indices) = (Some(stride), !j.is_multiple_of(2));
+            let max = MaxPool2d { kernel, stride, padding, ceil_mode, return_indices, ..Default::default() };
+            check(&max, &HostTensor::new(&shape, &Random::new(14).integers(2 * size[0] * size[1])).unwrap(), true);
+            let count_include_pad = return_indices;
+            let mean = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, ..Default::default() };
+            check(&mean, &floats(15, &shape), false);
+        }
+    }
 }
 
 #[test]

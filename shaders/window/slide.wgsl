@@ -1,25 +1,26 @@
-// out[plane, p, q] = max or mean over the window at (p, q) of input[plane], four neighbours in q at once
+// out[plane, p, q] = max or mean over the window at (p, q) of input[plane], neighbours in q by fours
 //
-// Windows of four neighbouring outputs overlap, and so do those of the next four: vectors of the input slide through registers.
+// Windows of neighbouring outputs overlap. A strip of them slides down its plane: each row of the input below it is loaded once, and
+// of its vectors nothing is kept but what the windows make of them across.
 //
-//                          SPAN vectors, with STRIDE_W more for each four outputs
-//            row 0     | .... | .... | .... | -> | .... |
-//            row 1     | .... | .... | .... | -> | .... |
-//            ...
-//    IN_ROWS - 1       | .... | .... | .... | -> | .... |
+//                    SPAN vectors             FOURS values a window's width across
+//             | .... | .... | .... | .... |  -->  | .... | .... |  rows[0]             |
+//             | .... | .... | .... | .... |  -->  | .... | .... |  rows[1]             |  down: a row of outputs
+//             ...                                                                      v
+//             | .... | .... | .... | .... |  -->  | .... | .... |  rows[KERNEL_H - 1]
 //
-// Workgroup:  WG_X neighbouring runs.
-// Invocation: ROWS rows of a run of outputs, four at once: of each row of the windows every vector is loaded once.
-// Dispatch:   ceil(total / WG_X) workgroups, folded; runs of a band of ROWS rows fastest, then bands, then planes.
+// Workgroup:  WG_X neighbouring strips.
+// Invocation: FOURS times four outputs side by side, in each row of a band; STRIDE_H new rows of the input for each.
+// Dispatch:   ceil(total / WG_X) workgroups, folded; strips of a band fastest, then bands, then planes.
 // Memory:     none.
 // Edges:      what is padding, or lies beyond the plane, is not read and takes the value that changes neither a maximum nor a
-//             sum, at an index behind all others. Outputs beyond the plane are not stored.
+//             sum. Outputs beyond the plane are not stored.
 struct Params {
     workgroups: u32,
-    total: u32, // runs of all bands and planes
-    runs: u32, // of a band
-    run: u32, // fours of outputs in a run
+    total: u32, // strips of all bands and planes
+    strips: u32, // of a band
     fours: u32, // of outputs in a row, rounded up
+    rows: u32, // of outputs in a band
     bands: u32, // of a plane
     height: u32,
     width: u32,
@@ -30,13 +31,12 @@ struct Params {
     divisor: f32, // 0: count the window's elements
 }
 
-const IN_ROWS: u32 = (ROWS - 1u) * STRIDE_H + KERNEL_H;
 // Vectors before that of the first output's place, and elements of them that no window holds.
 const BEFORE: u32 = (LEFT + 3u) / 4u;
 const SKIPPED: u32 = 4u * BEFORE - LEFT;
-const SPAN: u32 = (SKIPPED + 3u * STRIDE_W + KERNEL_W + 3u) / 4u;
-// An index behind all others.
-const NOWHERE: u32 = 0xffffffffu;
+const SPAN: u32 = (SKIPPED + (4u * FOURS - 1u) * STRIDE_W + KERNEL_W + 3u) / 4u;
+// Steps before a band's first row of outputs, whose windows hold rows of theirs.
+const AHEAD: u32 = (KERNEL_H - 1u) / STRIDE_H;
 
 // Values, and where in the plane they lie.
 struct Four {
@@ -45,7 +45,7 @@ struct Four {
 }
 
 fn are_nan(x: vec4<Elem>) -> vec4<bool> {
-    return vec4(FLOAT) & ((bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u));
+    return vec4(FLOAT) & ((bitcast<vec4<i32>>(x) & vec4(0x7fffffff)) > vec4(0x7f800000));
 }
 
 // The sums, or the larger of two: NaN over all else, the first of equals.
@@ -53,26 +53,49 @@ fn combine(x: Four, y: Four) -> Four {
     if !MAXIMUM {
         return Four(x.values + y.values, x.at);
     }
-    let y_nan = are_nan(y.values);
-    var wins = (y.values > x.values) | y_nan;
+    var wins = are_nan(y.values);
     if INDICES {
-        let equal = (y.values == x.values) | (y_nan & are_nan(x.values));
-        wins = select(wins, y.at < x.at, equal);
+        wins &= !are_nan(x.values);
     }
+    wins |= y.values > x.values;
     return Four(select(x.values, y.values, wins), select(x.at, y.at, wins));
 }
 
-// A row of the input, and how many vectors are read of it: none where it lies outside of the plane.
-struct Row {
-    state: input_State,
-    vectors: u32,
-}
-
-fn load(row: Row, vector: u32) -> vec4<Elem> {
-    if vector < row.vectors {
-        return input_load(row.state, vector);
+// What the strip's windows hold of a row, from a vector on: nothing where there are no vectors.
+fn across(start: u32, row: u32, vectors: u32, first: u32) -> array<Four, FOURS> {
+    let state = input_begin(start, params.width);
+    var loaded: array<Four, SPAN>;
+    // unroll
+    for (var v = 0u; v < SPAN; v++) {
+        let vector = first + v;
+        loaded[v].values = vec4(bitcast<Elem>(NOTHING));
+        if vector < vectors {
+            loaded[v].values = input_load(state, vector);
+        }
+        // Padding stands where the plane begins: the index is right even if all of a window is as low as padding.
+        let column = bitcast<vec4<i32>>(vec4(4u * vector) + vec4(0u, 1u, 2u, 3u));
+        loaded[v].at = vec4(u32(max(0, bitcast<i32>(row))) * params.width) + vec4<u32>(max(vec4(0), column));
     }
-    return vec4(bitcast<Elem>(NOTHING));
+    var results: array<Four, FOURS>;
+    // unroll
+    for (var f = 0u; f < FOURS; f++) {
+        // unroll
+        for (var x = 0u; x < KERNEL_W; x++) {
+            var values: Four;
+            // unroll
+            for (var c = 0u; c < 4u; c++) {
+                let place = SKIPPED + (4u * f + c) * STRIDE_W + x;
+                values.values[c] = loaded[place / 4u].values[place % 4u];
+                values.at[c] = loaded[place / 4u].at[place % 4u];
+            }
+            if x == 0u {
+                results[f] = values;
+            } else {
+                results[f] = combine(results[f], values);
+            }
+        }
+    }
+    return results;
 }
 
 // How many places of the windows from `start` on, in the padded side, count.
@@ -97,96 +120,51 @@ fn main(
     if number >= params.total {
         return;
     }
-    let first = number % params.runs * params.run;
-    let end = min(first + params.run, params.fours);
-    let band = number / params.runs % params.bands;
-    let plane = number / params.runs / params.bands;
-    // Rows above the plane wrap to far below it, and so do columns.
-    let top = band * ROWS * STRIDE_H - TOP;
+    let four = number % params.strips * FOURS;
+    let band = number / params.strips % params.bands * params.rows;
+    let plane = number / params.strips / params.bands;
+    let vectors = (params.width + 3u) / 4u;
 
-    let width = params.width;
-    var rows: array<Row, IN_ROWS>;
-    var window: array<array<vec4<Elem>, SPAN>, IN_ROWS>;
-    // unroll
-    for (var i = 0u; i < IN_ROWS; i++) {
-        let vectors = select(0u, (width + 3u) / 4u, top + i < params.height);
-        rows[i] = Row(input_begin((plane * params.height + top + i) * width, width), vectors);
+    var rows: array<array<Four, FOURS>, KERNEL_H>;
+    let end = AHEAD + min(params.rows, params.out_height - band);
+    for (var step = 0u; step < end; step++) {
+        // The rows above the plane wrap to far below it, and so do columns.
+        let p = band + step - AHEAD;
         // unroll
-        for (var v = 0u; v < SPAN; v++) {
-            // Where the first step will find what slides.
-            if v >= STRIDE_W {
-                window[i][v] = load(rows[i], first * STRIDE_W - BEFORE + v - STRIDE_W);
+        for (var y = 0u; y < KERNEL_H; y++) {
+            if y + STRIDE_H < KERNEL_H {
+                rows[y] = rows[min(y + STRIDE_H, KERNEL_H - 1u)];
+            } else {
+                let row = p * STRIDE_H + y - TOP;
+                let held = row < params.height && row + TOP >= band * STRIDE_H;
+                let start = (plane * params.height + row) * params.width;
+                rows[y] = across(start, row, select(0u, vectors, held), four * STRIDE_W - BEFORE);
             }
         }
-    }
-    var outputs: array<output_State, ROWS>;
-    var indices: array<indices_State, ROWS>;
-    // unroll
-    for (var r = 0u; r < ROWS; r++) {
-        let start = (plane * params.out_height + band * ROWS + r) * params.out_width;
-        outputs[r] = output_begin(start, params.out_width);
-        indices[r] = indices_begin(start, params.out_width);
-    }
-    let rows_left = params.out_height - band * ROWS;
-    for (var four = first; four < end; four++) {
-        let vector = four * STRIDE_W - BEFORE;
-        // unroll
-        for (var i = 0u; i < IN_ROWS; i++) {
-            // unroll
-            for (var v = 0u; v < SPAN; v++) {
-                if v + STRIDE_W < SPAN {
-                    window[i][v] = window[i][min(v + STRIDE_W, SPAN - 1u)];
-                } else {
-                    window[i][v] = load(rows[i], vector + v);
-                }
-            }
+        if step < AHEAD {
+            continue;
         }
+        let start = (plane * params.out_height + p) * params.out_width;
+        let output = output_begin(start, params.out_width);
+        let indices = indices_begin(start, params.out_width);
         // unroll
-        for (var r = 0u; r < ROWS; r++) {
-            // Down the columns, then across.
-            var columns: array<Four, SPAN>;
+        for (var f = 0u; f < FOURS; f++) {
+            var result = rows[0][f];
             // unroll
-            for (var v = 0u; v < SPAN; v++) {
-                let column = vec4(4u * (vector + v)) + vec4(0u, 1u, 2u, 3u);
-                // unroll
-                for (var y = 0u; y < KERNEL_H; y++) {
-                    // Rows outside of the plane lie behind it, those above it by wrapping.
-                    let at = vec4((top + r * STRIDE_H + y) * width) + column;
-                    let place = select(vec4(NOWHERE), at, column < vec4(width));
-                    let values = Four(window[r * STRIDE_H + y][v], place);
-                    if y == 0u {
-                        columns[v] = values;
-                    } else {
-                        columns[v] = combine(columns[v], values);
-                    }
-                }
+            for (var y = 0u; y < KERNEL_H - 1u; y++) {
+                result = combine(result, rows[y + 1u][f]);
             }
-            var result: Four;
-            // unroll
-            for (var x = 0u; x < KERNEL_W; x++) {
-                var values: Four;
-                // unroll
-                for (var c = 0u; c < 4u; c++) {
-                    values.values[c] = columns[(SKIPPED + c * STRIDE_W + x) / 4u].values[(SKIPPED + c * STRIDE_W + x) % 4u];
-                    values.at[c] = columns[(SKIPPED + c * STRIDE_W + x) / 4u].at[(SKIPPED + c * STRIDE_W + x) % 4u];
-                }
-                if x == 0u {
-                    result = values;
-                } else {
-                    result = combine(result, values);
-                }
-            }
-            if r < rows_left {
+            if four + f < params.fours {
                 if !MAXIMUM {
                     // As floats: with much padding the product of two sides passes 32 bits.
-                    let down = counted(vec4((band * ROWS + r) * STRIDE_H), KERNEL_H, TOP, params.height, params.bottom);
-                    let places = (vec4(4u * four) + vec4(0u, 1u, 2u, 3u)) * STRIDE_W;
+                    let down = counted(vec4(p * STRIDE_H), KERNEL_H, TOP, params.height, params.bottom);
+                    let places = (vec4(4u * (four + f)) + vec4(0u, 1u, 2u, 3u)) * STRIDE_W;
                     let across = counted(places, KERNEL_W, LEFT, params.width, params.right);
                     let divisor = select(vec4(params.divisor), down * across, params.divisor == 0.0);
                     result.values = result.values / vec4<Elem>(divisor);
                 }
-                output_store(outputs[r], four, result.values);
-                indices_store(indices[r], four, result.at);
+                output_store(output, four + f, result.values);
+                indices_store(indices, four + f, result.at);
             }
         }
     }

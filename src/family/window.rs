@@ -18,6 +18,21 @@ const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
+/// Outputs that are computed and stored at once.
+const FOUR: usize = 4;
+/// Rows of a strip on GPUs: enough that few rows of the input are loaded for two bands, and few enough that a plane has many strips.
+const GPU_ROWS: usize = 4;
+/// Drivers on the CPU load lane by lane, which takes most of the time, so that the vectors loaded are what counts: they are the fewer
+/// the wider and the longer a strip is. Wide ones take long to compile: with 126 combinations in a step, those of 7 x 7 windows at a
+/// stride of 2 in six fours, 0.8 s, and they run 10 % faster than four fours, which take 0.5 s.
+const MOST_COMBINED: usize = 128;
+/// Where windows are smaller: of 3 x 3 windows at a stride of 1, 16 fours load 18 vectors of a row, and 32 would load 34.
+const MOST_FOURS: usize = 16;
+/// Longer strips load next to nothing less.
+const CPU_ROWS: usize = 128;
+/// Strips that keep a few cores busy, of eight lanes each: fewer are cut into bands, which load the rows between them twice.
+const CPU_STRIPS: usize = 256;
+
 /// What becomes of the values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
@@ -72,11 +87,17 @@ pub struct Variant {
 pub enum Body {
     /// An output an invocation, for windows of any kind.
     Pool,
-    /// Rows of outputs in fours, for small windows.
-    Slide {
-        /// Rows of an invocation.
-        rows: usize,
-    },
+    /// Strips of outputs, for small windows.
+    Slide(Strip),
+}
+
+/// The outputs of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Strip {
+    /// Rows, one after the other.
+    pub rows: usize,
+    /// Fours of neighbours in a row.
+    pub fours: usize,
 }
 
 impl Window {
@@ -92,12 +113,23 @@ impl Window {
             && self.kernel[0] * self.kernel[1] <= MOST
     }
 
-    /// Rows of outputs that share their input: with windows that do not overlap there is nothing to share.
-    fn rows(&self, class: Class) -> usize {
-        // The more rows, the fewer are read twice, and the more registers it takes.
-        let shared = if class == Class::Cpu { 4 } else { 2 };
-        let most = if self.kernel[0] > self.stride[0] && self.kernel[0] <= 3 { shared } else { 1 };
-        most.min(self.out[0])
+    /// Fours of outputs in a row, the last one perhaps in part.
+    fn fours(&self) -> usize {
+        self.out[1].div_ceil(FOUR)
+    }
+
+    fn strip(&self, class: Class) -> Strip {
+        if class != Class::Cpu {
+            // Neighbouring invocations move neighbouring vectors. Where windows do not overlap rows have nothing to share.
+            let most = if self.kernel[0] > self.stride[0] { GPU_ROWS } else { 1 };
+            return Strip { rows: most.min(self.out[0]), fours: 1 };
+        }
+        let combined = self.stride[0] * self.kernel[1] + self.kernel[0];
+        let widest = (MOST_COMBINED / combined).clamp(1, MOST_FOURS);
+        let strips = self.fours().div_ceil(widest);
+        let bands = self.out[0].div_ceil(CPU_ROWS).max(CPU_STRIPS.div_ceil(self.planes.max(1) * strips));
+        let rows = self.out[0].div_ceil(bands).max(2 * self.kernel[0]).min(self.out[0]);
+        Strip { rows, fours: self.fours().div_ceil(strips) }
     }
 }
 
@@ -111,11 +143,10 @@ pub(crate) fn candidates(problem: &Window, profile: &DeviceProfile) -> Vec<Candi
     };
     let mut list = Vec::new();
     if problem.is_small() {
-        let rows = problem.rows(profile.class);
-        let why =
-            format!("a window of {:?} slides through registers: each row is loaded once for {rows}", problem.kernel);
-        let variant = Variant { body: Body::Slide { rows }, lanes };
-        list.push(Candidate { variant, name: format!("window/slide {rows}x4"), why });
+        let strip = problem.strip(profile.class);
+        let name = format!("window/slide {}x{}", strip.rows, strip.fours * FOUR);
+        let why = format!("windows of {:?} slide down: each row is loaded once for all that hold it", problem.kernel);
+        list.push(Candidate { variant: Variant { body: Body::Slide(strip), lanes }, name, why });
     }
     let variant = Variant { body: Body::Pool, lanes };
     list.push(Candidate { variant, name: format!("window/pool {lanes}"), why: why.into() });
@@ -208,7 +239,7 @@ pub(crate) fn build(
     }
     let mut built = Built::default();
     let ways = Ways::of(problem, operands);
-    if let Body::Slide { .. } = variant.body {
+    if let Body::Slide(_) = variant.body {
         built.aligned = ways.aligned(operands.outputs.len());
     } else {
         // Each row of a window is one trip of the outer loop beside those of the inner one.
@@ -220,7 +251,7 @@ pub(crate) fn build(
     for region in split(&pieces, Region::whole(&[problem.planes]), profile)? {
         built.dispatches.push(match variant.body {
             Body::Pool => pool(&pieces, variant.lanes, &region, operands, profile)?,
-            Body::Slide { rows } => slide(&pieces, (variant.lanes, rows), ways, &region, operands, profile)?,
+            Body::Slide(strip) => slide(&pieces, (variant.lanes, strip), ways, &region, operands, profile)?,
         });
     }
     Ok(built)
@@ -312,14 +343,10 @@ impl Ways {
     }
 }
 
-/// Fours of outputs along a row that an invocation of a driver on the CPU computes, at most: enough that a workgroup's own cost
-/// and the vectors that a run loads before its first step hardly count.
-const CPU_RUN: usize = 16;
-
 /// A dispatch of the body for small windows.
 fn slide(
     pieces: &Pieces<'_>,
-    (lanes, rows): (u32, usize),
+    (lanes, strip): (u32, Strip),
     ways: Ways,
     region: &Region,
     operands: &Operands<'_>,
@@ -330,7 +357,7 @@ fn slide(
     constants(&mut assembly, problem, lanes);
     let [top, left, bottom, right] = problem.padding;
     for (name, value) in [
-        ("ROWS", rows),
+        ("FOURS", strip.fours),
         ("KERNEL_H", problem.kernel[0]),
         ("KERNEL_W", problem.kernel[1]),
         ("STRIDE_H", problem.stride[0]),
@@ -338,7 +365,7 @@ fn slide(
         ("TOP", top),
         ("LEFT", left),
     ] {
-        // All are at most a small window's side.
+        // All are at most a small window's side, or a strip's width.
         assembly.constant("", name, Value::U32(value as u32));
     }
     // What neither wins a maximum nor adds to a sum.
@@ -361,16 +388,13 @@ fn slide(
     if pieces.indices {
         assembly.constant("indices", "Elem", Value::Type("u32"));
     }
-    let fours = problem.out[1].div_ceil(4);
-    // On GPUs neighbouring invocations move neighbouring vectors.
-    let run = if profile.class == Class::Cpu { fours.div_ceil(fours.div_ceil(CPU_RUN)) } else { 1 };
-    let (runs, bands) = (fours.div_ceil(run), problem.out[0].div_ceil(rows));
-    let total = region.len(0) * bands * runs;
+    let (strips, bands) = (problem.fours().div_ceil(strip.fours), problem.out[0].div_ceil(strip.rows));
+    let total = region.len(0) * bands * strips;
     for (name, value) in [
         ("total", total),
-        ("runs", runs),
-        ("run", run),
-        ("fours", fours),
+        ("strips", strips),
+        ("fours", problem.fours()),
+        ("rows", strip.rows),
         ("bands", bands),
         ("height", problem.size[0]),
         ("width", problem.size[1]),
