@@ -62,8 +62,11 @@ fn every_composition_is_valid_on_every_backend() {
                 profile.features |= wgpu::Features::IMMEDIATES;
                 profile.limits.max_immediate_size = 256;
             }
-            let floats = ops().into_iter().map(|case| (case, DType::F32));
-            for ((op, shapes), dtype) in floats.chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
+            let mut floats: Vec<_> = ops().into_iter().map(|case| (case, DType::F32)).collect();
+            if class == Class::Unknown {
+                floats.extend(ops().into_iter().map(|case| (case, DType::F16)));
+            }
+            for ((op, shapes), dtype) in floats.into_iter().chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
                 for (arena, align) in [(false, 16), (true, 4), (true, 16)] {
                     let layouts: Vec<Layout> =
                         shapes.iter().map(|shape| Layout { arena, align, ..Layout::new(shape, dtype) }).collect();

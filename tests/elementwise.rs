@@ -307,8 +307,8 @@ fn bad_input_is_refused_by_name() {
     let cases: [(&dyn Op, Vec<Layout>, &str); 15] = [
         (&Binary::default(), vec![layout(&[2, 3]), layout(&[2])], "binary: x [2, 3] and y [2] do not broadcast"),
         (&Binary::default(), vec![layout(&[2]), ints.clone()], "binary: y is u32, f32 wanted"),
-        (&Binary { kind: BinaryKind::Pow }, vec![ints.clone(), ints.clone()], "binary: x is u32, f32 wanted"),
-        (&Unary { kind: UnaryKind::Neg }, vec![ints.clone()], "unary: x is u32, f32 or i32 wanted"),
+        (&Binary { kind: BinaryKind::Pow }, vec![ints.clone(), ints.clone()], "binary: x is u32, f32 or f16 wanted"),
+        (&Unary { kind: UnaryKind::Neg }, vec![ints.clone()], "unary: x is u32, f32 or f16 or i32 wanted"),
         (&Unary::default(), vec![], "unary: 0 inputs given, 1 wanted"),
         (&Unary::from(Activation::Celu(0.0)), vec![layout(&[1])], "unary: activation = Celu(0.0): an alpha above 0"),
         (&Concat::default(), vec![], "concat: 0 inputs given, 1 or more wanted"),

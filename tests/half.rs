@@ -7,9 +7,9 @@ use half::f16;
 use tilewise::reference::{HostTensor, Random, Select, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    Activation, BatchNorm, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Gpu,
-    Layout, LogSoftmax, Matmul, Op, Pad, PadMode, Padding, Permute, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
-    wgpu,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
+    ConvTranspose2d, DType, DeviceProfile, Error, Gpu, Layout, LogSoftmax, Matmul, MaxPool2d, Op, Pad, PadMode,
+    Padding, Permute, Reduce, ReduceKind, Softmax, Unary, UnaryKind, wgpu,
 };
 
 /// The devices that can store f16, and the emulator.
@@ -170,5 +170,22 @@ fn reductions_of_halves() {
     for (shape, dim) in [(&[5, 7][..], 1), (&[3, 12], 1), (&[3, 9, 8], 1), (&[2, 3, 5], 0)] {
         check_rounded(&Softmax { dim }, &[(shape.to_vec(), DType::F16)]);
         check_rounded(&LogSoftmax { dim }, &[(shape.to_vec(), DType::F16)]);
+    }
+}
+
+/// Both bodies, in vectors and not, with indices beside values of half their size.
+#[test]
+fn pooling_of_halves() {
+    let planes = |height, width| [(vec![1, 3, height, width], DType::F16)];
+    for (height, width) in [(7, 9), (8, 8)] {
+        let kernel = [3, 3];
+        for return_indices in [false, true] {
+            let op = MaxPool2d { kernel, padding: [1; 4], return_indices, ..Default::default() };
+            check(&op, &planes(height, width));
+            check(&AdaptiveMaxPool2d { output: [1, 1], return_indices }, &planes(height, width));
+        }
+        check_rounded(&AvgPool2d { kernel, padding: [1; 4], ..Default::default() }, &planes(height, width));
+        check_rounded(&AdaptiveAvgPool2d { output: [3, 4] }, &planes(height, width));
+        check_rounded(&AdaptiveAvgPool2d { output: [1, 1] }, &planes(height, width));
     }
 }

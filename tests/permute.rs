@@ -104,5 +104,5 @@ fn bad_input_is_refused_by_name() {
     };
     let wanted = "permute: dims [0, 0] is no permutation of the dimensions of x [2, 3]";
     assert_eq!(infer(&[0, 0], DType::F32), wanted);
-    assert_eq!(infer(&[1, 0], DType::I8), "permute: x is i8, f32 or i32 or u32 wanted");
+    assert_eq!(infer(&[1, 0], DType::I8), "permute: x is i8, f32 or f16 or i32 or u32 wanted");
 }

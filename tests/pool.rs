@@ -305,7 +305,7 @@ fn bad_input_is_refused_by_name() {
         "max_pool2d: dilation = 3: a window steps over the plane and holds padding only",
     );
     refused(&max, &Layout::new(&[2, 6, 6], DType::F32), "max_pool2d: x has 3 dimensions, 4 (n, c, h, w) wanted");
-    refused(&max, &Layout::new(&[1, 2, 6, 6], DType::U8), "max_pool2d: x is u8, f32 or i32 or u32 wanted");
+    refused(&max, &Layout::new(&[1, 2, 6, 6], DType::U8), "max_pool2d: x is u8, f32 or f16 or i32 or u32 wanted");
     refused(&max, &Layout::new(&[1, 2, 0, 6], DType::F32), "max_pool2d: x [1, 2, 0, 6] has empty planes");
     assert_eq!(max.infer(&[]).unwrap_err().to_string(), "max_pool2d: 0 inputs given, 1 wanted");
 }
@@ -326,15 +326,19 @@ fn bad_input_of_means_is_refused_by_name() {
         &x,
         "avg_pool2d: divisor_override = 0: it has to be at least 1",
     );
-    refused(&average, &Layout::new(&[1, 2, 6, 6], DType::I32), "avg_pool2d: x is i32, f32 wanted");
+    refused(&average, &Layout::new(&[1, 2, 6, 6], DType::I32), "avg_pool2d: x is i32, f32 or f16 wanted");
     refused(&average, &Layout::new(&[6, 6], DType::F32), "avg_pool2d: x has 2 dimensions, 4 (n, c, h, w) wanted");
     refused(&average, &Layout::new(&[1, 2, 6, 0], DType::F32), "avg_pool2d: x [1, 2, 6, 0] has empty planes");
     let (mean, most) = (AdaptiveAvgPool2d::default(), AdaptiveMaxPool2d::default());
     refused(&mean, &Layout::new(&[2, 6], DType::F32), "adaptive_avg_pool2d: x has 2 dimensions, 4 (n, c, h, w) wanted");
-    refused(&mean, &Layout::new(&[1, 2, 6, 6], DType::U32), "adaptive_avg_pool2d: x is u32, f32 wanted");
+    refused(&mean, &Layout::new(&[1, 2, 6, 6], DType::U32), "adaptive_avg_pool2d: x is u32, f32 or f16 wanted");
     refused(&mean, &Layout::new(&[1, 2, 0, 6], DType::F32), "adaptive_avg_pool2d: x [1, 2, 0, 6] has empty planes");
     refused(&most, &Layout::new(&[1; 5], DType::F32), "adaptive_max_pool2d: x has 5 dimensions, 4 (n, c, h, w) wanted");
-    refused(&most, &Layout::new(&[1, 2, 6, 6], DType::F16), "adaptive_max_pool2d: x is f16, f32 or i32 or u32 wanted");
+    refused(
+        &most,
+        &Layout::new(&[1, 2, 6, 6], DType::I8),
+        "adaptive_max_pool2d: x is i8, f32 or f16 or i32 or u32 wanted",
+    );
     refused(&most, &Layout::new(&[0, 2, 6, 0], DType::F32), "adaptive_max_pool2d: x [0, 2, 6, 0] has empty planes");
 }
 

@@ -268,7 +268,7 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(refuse(Sum, &[2], &[2, 3], DType::F32), "reduce: dimension 2 of input [2, 3], which has 2");
     assert_eq!(refuse(Sum, &[1, 1], &[2, 3], DType::F32), "reduce: dimension 1 is listed twice in [1, 1]");
     assert_eq!(refuse(Sum, &[], &[1; 9], DType::F32), "reduce: input has 9 dimensions, at most 8 wanted");
-    assert_eq!(refuse(Mean, &[], &[2], DType::I32), "reduce: input is i32, f32 wanted");
+    assert_eq!(refuse(Mean, &[], &[2], DType::I32), "reduce: input is i32, f32 or f16 wanted");
     assert_eq!(refuse(Max, &[1], &[2, 0], DType::F32), "reduce: Max over no elements of input [2, 0]");
     assert_eq!(
         refuse(ArgMax, &[0, 1], &[2, 3, 4], DType::F32),

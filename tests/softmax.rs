@@ -122,5 +122,5 @@ fn rows_are_split_by_memory_and_by_work() {
 fn bad_input_is_refused_by_name() {
     let refuse = |dim, dtype| Softmax { dim }.infer(&[Layout::new(&[2, 3], dtype)]).unwrap_err().to_string();
     assert_eq!(refuse(2, DType::F32), "softmax: dimension 2 of input [2, 3], which has 2");
-    assert_eq!(refuse(0, DType::I32), "softmax: input is i32, f32 wanted");
+    assert_eq!(refuse(0, DType::I32), "softmax: input is i32, f32 or f16 wanted");
 }

@@ -53,7 +53,7 @@ fn side(at: u32, size: u32, out_size: u32, kernel: u32, stride: u32, before: u32
     return Side(first, end, reach - start);
 }
 
-fn is_nan(x: Elem) -> bool {
+fn is_nan(x: Word) -> bool {
     return FLOAT && (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
@@ -79,10 +79,10 @@ fn main(
 
     if MAXIMUM {
         var best_at = rows.first * params.width + columns.first;
-        var best = input[plane + best_at];
+        var best = Word(input[plane + best_at]);
         for (var y = rows.first; y < rows.end; y += params.dilation_height) {
             for (var x = columns.first; x < columns.end; x += params.dilation_width) {
-                let value = input[plane + y * params.width + x];
+                let value = Word(input[plane + y * params.width + x]);
                 // NaN wins, the first of equals stays.
                 if !is_nan(best) && (is_nan(value) || value > best) {
                     best = value;
@@ -90,18 +90,19 @@ fn main(
                 }
             }
         }
-        output[params.output_offset + index] = best;
+        output[params.output_offset + index] = Elem(best);
         indices_store(index, best_at);
     } else {
-        var sum = Elem(0);
+        var sum = Word(0);
         for (var y = rows.first; y < rows.end; y += params.dilation_height) {
             for (var x = columns.first; x < columns.end; x += params.dilation_width) {
-                sum += input[plane + y * params.width + x];
+                sum += Word(input[plane + y * params.width + x]);
             }
         }
         // As floats: with much padding the product of two sides passes 32 bits.
         let inside = f32(rows.end - rows.first) * f32(columns.end - columns.first);
         let counted = select(inside, f32(rows.counted) * f32(columns.counted), COUNT_PADDING);
-        output[params.output_offset + index] = sum / Elem(select(params.divisor, counted, params.divisor == 0.0));
+        let divisor = Word(select(params.divisor, counted, params.divisor == 0.0));
+        output[params.output_offset + index] = Elem(sum / divisor);
     }
 }

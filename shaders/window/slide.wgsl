@@ -40,11 +40,11 @@ const AHEAD: u32 = (KERNEL_H - 1u) / STRIDE_H;
 
 // Values, and where in the plane they lie.
 struct Four {
-    values: vec4<Elem>,
+    values: vec4<Word>,
     at: vec4<u32>,
 }
 
-fn are_nan(x: vec4<Elem>) -> vec4<bool> {
+fn are_nan(x: vec4<Word>) -> vec4<bool> {
     return vec4(FLOAT) & ((bitcast<vec4<i32>>(x) & vec4(0x7fffffff)) > vec4(0x7f800000));
 }
 
@@ -68,9 +68,9 @@ fn across(start: u32, row: u32, vectors: u32, first: u32) -> array<Four, FOURS> 
     // unroll
     for (var v = 0u; v < SPAN; v++) {
         let vector = first + v;
-        loaded[v].values = vec4(bitcast<Elem>(NOTHING));
+        loaded[v].values = vec4(bitcast<Word>(NOTHING));
         if vector < vectors {
-            loaded[v].values = input_load(state, vector);
+            loaded[v].values = vec4<Word>(input_load(state, vector));
         }
         // Padding stands where the plane begins: the index is right even if all of a window is as low as padding.
         let column = bitcast<vec4<i32>>(vec4(4u * vector) + vec4(0u, 1u, 2u, 3u));
@@ -161,9 +161,9 @@ fn main(
                     let places = (vec4(4u * (four + f)) + vec4(0u, 1u, 2u, 3u)) * STRIDE_W;
                     let across = counted(places, KERNEL_W, LEFT, params.width, params.right);
                     let divisor = select(vec4(params.divisor), down * across, params.divisor == 0.0);
-                    result.values = result.values / vec4<Elem>(divisor);
+                    result.values = result.values / vec4<Word>(divisor);
                 }
-                output_store(output, four + f, result.values);
+                output_store(output, four + f, vec4<Elem>(result.values));
                 indices_store(indices, four + f, result.at);
             }
         }

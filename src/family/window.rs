@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::fours::Fours;
+use crate::family::wgsl;
 use crate::layout::{DType, Layout};
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -160,8 +161,8 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    fn bytes(planes: &Range<usize>, size: [usize; 2]) -> Range<u64> {
-        let plane = (size[0] as u64).saturating_mul(size[1] as u64).saturating_mul(4);
+    fn bytes(planes: &Range<usize>, size: [usize; 2], dtype: DType) -> Range<u64> {
+        let plane = (size[0] as u64).saturating_mul(size[1] as u64).saturating_mul(dtype.size());
         (planes.start as u64).saturating_mul(plane)..(planes.end as u64).saturating_mul(plane)
     }
 
@@ -205,9 +206,10 @@ impl Divisible for Pieces<'_> {
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
         let planes = &region.0[0];
-        let out = Self::bytes(planes, self.problem.out);
-        let mut spans = vec![(Slot::Input(0), Self::bytes(planes, self.problem.size)), (Slot::Output(0), out.clone())];
-        spans.extend(self.indices.then_some((Slot::Output(1), out)));
+        let Window { size, out, dtype, .. } = *self.problem;
+        let span = |slot, size, dtype| (slot, Self::bytes(planes, size, dtype));
+        let mut spans = vec![span(Slot::Input(0), size, dtype), span(Slot::Output(0), out, dtype)];
+        spans.extend(self.indices.then(|| span(Slot::Output(1), out, DType::U32)));
         spans
     }
 
@@ -264,9 +266,10 @@ fn constants(assembly: &mut Assembly, problem: &Window, lanes: u32) {
         Pooling::Average { count_padding, divisor } => (false, count_padding, divisor),
     };
     assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
-    assembly.constant("", "Elem", Value::Type(problem.dtype.wgsl().unwrap_or("f32")));
+    assembly.constant("", "Elem", Value::Type(wgsl(problem.dtype)));
+    assembly.constant("", "Word", Value::Type(problem.dtype.word()));
     assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
-    assembly.constant("", "FLOAT", Value::Bool(problem.dtype == DType::F32));
+    assembly.constant("", "FLOAT", Value::Bool(problem.dtype.is_float()));
     assembly.param("", "divisor", Param::F32(divisor.unwrap_or(0) as f32));
 }
 
@@ -292,7 +295,8 @@ fn pool(
     let mut assembly = Assembly::new(operands.op, POOL, operands.arena());
     constants(&mut assembly, problem, lanes);
     assembly.constant("", "ADAPTIVE", Value::Bool(problem.adaptive));
-    let bytes = bind(&mut assembly, pieces, region, [4; 3]);
+    let element = problem.dtype.size();
+    let bytes = bind(&mut assembly, pieces, region, [element, element, DType::U32.size()]);
     assembly.fragment("indices", if pieces.indices { INDICES } else { NO_INDICES });
     let [top, left, bottom, right] = problem.padding;
     let total = region.len(0) * problem.out[0] * problem.out[1];
@@ -370,11 +374,10 @@ fn slide(
     }
     // What neither wins a maximum nor adds to a sum.
     let nothing = match (problem.pooling, problem.dtype) {
-        (Pooling::Max, DType::F32) => f32::NEG_INFINITY.to_bits(),
+        (Pooling::Max, DType::F32 | DType::F16) => f32::NEG_INFINITY.to_bits(),
         (Pooling::Max, DType::I32) => i32::MIN as u32,
         _ => 0,
     };
-    assembly.constant("", "Word", Value::Type(problem.dtype.word()));
     assembly.constant("", "NOTHING", Value::U32(nothing)).constant("", "INDICES", Value::Bool(pieces.indices));
     let (input, out) = (ways.input, ways.outputs);
     let bytes = bind(

@@ -4,13 +4,14 @@ use crate::error::{Error, Result};
 use crate::family::reduce::{Reduce, Task};
 use crate::family::window::{Pooling, Window};
 use crate::layout::{DType, Layout};
+use crate::op::precision::{ELEMENTS, FLOATS};
 use crate::op::{Op, expect_dtype, expect_inputs, expect_rank};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
 /// The largest value of each window: PyTorch's `max_pool2d`.
 ///
-/// Input x (N, C, H, W) f32, i32 or u32, output (N, C, P, Q) of its type, and with `return_indices` a second output of u32:
+/// Input x (N, C, H, W) f32, f16, i32 or u32, output (N, C, P, Q) of its type, and with `return_indices` a second output of u32:
 /// where in its H x W plane each maximum lies, as `row * W + column`. With the extent `E = (kernel - 1) * dilation + 1` along
 /// a side, `P = floor((H + top + bottom - E) / stride) + 1`, and `Q` alike.
 ///
@@ -64,7 +65,7 @@ impl Default for MaxPool2d {
 
 /// The mean of each window: PyTorch's `avg_pool2d`.
 ///
-/// Input x (N, C, H, W) f32, output (N, C, P, Q) f32, P and Q as in [`MaxPool2d`]. Each output is the sum of the window's
+/// Input x (N, C, H, W) f32 or f16 (added up in f32), output (N, C, P, Q) of its type, P and Q as in [`MaxPool2d`]. Each output is the sum of the window's
 /// elements over a divisor, by default the number of its places within the padded plane. NaN and infinity go by IEEE: a
 /// window with NaN, or with infinities of both signs, gives NaN.
 ///
@@ -103,7 +104,7 @@ impl Default for AvgPool2d {
 
 /// The mean of windows that share the plane evenly: PyTorch's `adaptive_avg_pool2d`; with output `[1, 1]`, global pooling.
 ///
-/// Input x (N, C, H, W) f32, output (N, C, P, Q) f32: window p reaches from floor(p H / P) to ceil((p + 1) H / P). NaN and
+/// Input x (N, C, H, W) f32 or f16 (added up in f32), output (N, C, P, Q) of its type: window p reaches from floor(p H / P) to ceil((p + 1) H / P). NaN and
 /// infinity as in [`AvgPool2d`].
 ///
 /// # Errors
@@ -241,9 +242,6 @@ fn floor_sum(n: u128, m: u128, a: u128, b: u128) -> u128 {
     if last < m { whole } else { whole.wrapping_add(floor_sum(last / m, a % m, m, last % m)) }
 }
 
-/// The element types of maxima.
-const ORDERED: [DType; 3] = [DType::F32, DType::I32, DType::U32];
-
 /// The outputs of a maximum: the values, and their indices if they are wanted.
 fn with_indices(values: Layout, indices: bool) -> Vec<Layout> {
     let indices = indices.then(|| Layout::new(&values.shape, DType::U32));
@@ -325,7 +323,7 @@ impl Op for MaxPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        Ok(with_indices(self.strided().infer(inputs, &ORDERED)?, self.return_indices))
+        Ok(with_indices(self.strided().infer(inputs, ELEMENTS)?, self.return_indices))
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -359,7 +357,7 @@ impl Op for AvgPool2d {
             let requirement = "it has to be at least 1";
             return Err(Error::Option { op: self.name(), option: "divisor_override", value: "0".into(), requirement });
         }
-        Ok(vec![self.strided().infer(inputs, &[DType::F32])?])
+        Ok(vec![self.strided().infer(inputs, FLOATS)?])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -388,8 +386,8 @@ impl Op for AdaptiveAvgPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let shape = planes(self.name(), inputs, &[DType::F32])?;
-        Ok(vec![even(shape, self.output, DType::F32)])
+        let shape = planes(self.name(), inputs, FLOATS)?;
+        Ok(vec![even(shape, self.output, inputs[0].dtype)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
@@ -411,7 +409,7 @@ impl Op for AdaptiveMaxPool2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let shape = planes(self.name(), inputs, &ORDERED)?;
+        let shape = planes(self.name(), inputs, ELEMENTS)?;
         Ok(with_indices(even(shape, self.output, inputs[0].dtype), self.return_indices))
     }
 

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value};
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, perhaps_flushed};
 
 /// The output element of a flat index: its plane and place.
 fn place(shape: &[usize], flat: usize) -> (usize, [usize; 2]) {
@@ -54,21 +54,23 @@ fn largest(x: &HostTensor, plane: usize, taps: &[(usize, usize)]) -> (f64, usize
 }
 
 fn mean(x: &HostTensor, plane: usize, taps: &[(usize, usize)], divisor: usize) -> Value {
-    let (mut sum, mut magnitude) = (0.0, 0.0);
+    let (mut sum, mut magnitude, mut lost) = (0.0, 0.0, 0.0);
     for &(y, z) in taps {
         let value = x.at((plane * x.shape[2] + y) * x.shape[3] + z);
         sum += value;
         magnitude += value.abs();
+        lost += (value - perhaps_flushed(value, x.dtype())[1]).abs();
     }
     // A sum beyond f32 is infinite, whatever it is divided by.
     let sum = Value::sum(taps.len(), sum, magnitude);
+    let sum = sum.step(sum.value, 1.0, lost);
     let d = divisor as f64;
     let value = sum.value / d;
     // A divisor above 2^24 is rounded to f32: as a product of two sides, each converted within an ulp, and rounded once. WGSL
     // divides within 2.5 ulp.
     let off = if divisor <= 1 << 24 { 0.0 } else { (1.0 + ULP).powi(2) * (1.0 + U) - 1.0 };
     let relative = (1.0 + 2.5 * ULP) / (1.0 - off);
-    sum.step(value, relative / d, (relative - 1.0) * value.abs() + TINY)
+    sum.step(value, relative / d, (relative - 1.0) * value.abs() + TINY).stored(x.dtype())
 }
 
 fn output_shape(op: &dyn Op, x: &HostTensor) -> Result<Vec<usize>> {
@@ -87,7 +89,10 @@ fn maxima(
         let (plane, at) = place(shape, flat);
         largest(x, plane, &taps(at))
     };
-    let mut expected = vec![Expected::compute(shape, x.dtype(), select, |flat| Value::exact(best(flat).0))];
+    let mut expected = vec![Expected::compute(shape, x.dtype(), select, |flat| {
+        let [value, flushed] = perhaps_flushed(best(flat).0, x.dtype());
+        if value == flushed { Value::exact(value) } else { Value::exact(value).or(Value::exact(flushed)) }
+    })];
     expected.extend(
         indices.then(|| Expected::compute(shape, DType::U32, select, |flat| Value::exact(best(flat).1 as f64))),
     );
@@ -112,7 +117,7 @@ impl Twin for AvgPool2d {
         let (kernel, stride) = (self.kernel, self.stride.unwrap_or(self.kernel));
         let [top, left, ..] = self.padding;
         let windows = Windows { kernel, stride, padding: [top, left], dilation: [1, 1] };
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        Ok(vec![Expected::compute(&shape, x.dtype(), select, |flat| {
             let (plane, at) = place(&shape, flat);
             let taps = windows.taps(at, [x.shape[2], x.shape[3]]);
             // Places of the window within the padded plane.
@@ -130,7 +135,7 @@ impl Twin for AdaptiveAvgPool2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let x = &inputs[0];
         let shape = output_shape(self, x)?;
-        Ok(vec![Expected::compute(&shape, DType::F32, select, |flat| {
+        Ok(vec![Expected::compute(&shape, x.dtype(), select, |flat| {
             let (plane, at) = place(&shape, flat);
             let taps = even_taps(at, &x.shape, self.output);
             mean(x, plane, &taps, taps.len())
