@@ -41,6 +41,7 @@ impl Kernel {
 /// All kernels, each once; those that multiply matrices where the GPU does that.
 pub fn all(matrices: bool) -> Result<Vec<Kernel>, Failure> {
     let mut cases: Vec<_> = contractions(Precision::F32).into_iter().map(|case| (case, DType::F32)).collect();
+    cases.extend(transformed().map(|case| (case, DType::F32)));
     cases.extend(large_ops().into_iter().chain(ops()).map(|case| (case, DType::F32)));
     cases.extend(whole_ops().into_iter().map(|case| (case, DType::I32)));
     cases.extend(contractions(Precision::F32).into_iter().map(|case| (case, DType::F16)));
@@ -85,8 +86,11 @@ fn of_plan(plan: &Plan, dtype: DType, align: u32) -> Result<Vec<Kernel>, Failure
     let shapes: Vec<String> = plan.inputs.iter().map(|layout| format!("{:?}", layout.shape)).collect();
     let planned_for = format!("{} {} {dtype}@{align}", plan.op, shapes.join(" ")).replace(", ", ",");
     let mut kernels = Vec::new();
+    // The variant is the name of what does most of the work; others are told by their files.
+    let flops = |i: &usize| plan.dispatches[*i].work.flops;
+    let main = (0..plan.dispatches.len()).max_by(|i, j| flops(i).total_cmp(&flops(j)));
     for (i, dispatch) in plan.dispatches.iter().enumerate() {
-        let variant = if i == 0 { plan.variant.clone() } else { dispatch.kernel.body.path.to_owned() };
+        let variant = if Some(i) == main { plan.variant.clone() } else { dispatch.kernel.body.path.to_owned() };
         kernels.push(Kernel { variant, planned_for: planned_for.clone(), text: dispatch.kernel.compose()?.text });
     }
     Ok(kernels)
@@ -146,6 +150,13 @@ fn contractions(precision: Precision) -> Vec<Case> {
         (Box::new(conv(0, 1)), vec![plane.clone(), vec![64, 64, 1, 1]]),
         (Box::new(conv(1, 64)), vec![plane, vec![64, 1, 3, 3]]),
     ]
+}
+
+/// Convolutions by Winograd's method.
+fn transformed() -> impl Iterator<Item = Case> {
+    let op = Conv2d { padding: Padding::all(1), precision: Precision::Winograd, ..Default::default() };
+    let shapes = [vec![vec![8, 64, 56, 56], vec![64, 64, 3, 3]], vec![vec![8, 256, 14, 14], vec![256, 256, 3, 3]]];
+    shapes.into_iter().map(move |shapes| -> Case { (Box::new(op), shapes) })
 }
 
 /// Other problems of such sizes.
