@@ -66,7 +66,9 @@ fn every_composition_is_valid_on_every_backend() {
             if class == Class::Unknown {
                 floats.extend(ops().into_iter().map(|case| (case, DType::F16)));
             }
-            for ((op, shapes), dtype) in floats.into_iter().chain(whole_ops().into_iter().map(|case| (case, DType::I32))) {
+            for ((op, shapes), dtype) in
+                floats.into_iter().chain(whole_ops().into_iter().map(|case| (case, DType::I32)))
+            {
                 for (arena, align) in [(false, 16), (true, 4), (true, 16)] {
                     let layouts: Vec<Layout> =
                         shapes.iter().map(|shape| Layout { arena, align, ..Layout::new(shape, dtype) }).collect();

@@ -94,7 +94,7 @@ fn small_windows_slide_in_vectors_where_rows_are_whole_ones() {
     let half = MaxPool2d { stride: Some([2, 2]), ..same };
     let mean = AvgPool2d { kernel: [3, 3], stride: Some([1, 1]), padding: [1; 4], ..Default::default() };
     // Input and output rows of whole vectors, of neither, of the input's alone, of the output's alone; several runs of a row.
-    for width in [4, 8, 36, 44, 72, 7, 13, 20, 31, 135] {
+    for width in [4, 8, 44, 72, 7, 20, 31, 135] {
         // Bands of two and four rows, whole and not.
         for height in [1, 2, 5, 8, 9] {
             let x = floats(13, &[1, 2, height, width]);
@@ -145,23 +145,28 @@ fn strips_of_every_small_window() {
         // The other side's kernel is one of the others, at a stride that leaves nothing out.
         let kernel = [kernel, 8 - (i * 3 + kernel) % 8];
         let stride = [stride, kernel[1].min(1 + i % 3)];
-        for (j, out) in OUTPUTS.into_iter().skip(i % 3).step_by(3).enumerate() {
+        for (maximum, j) in [(true, 2 * i), (false, 2 * i + 1)] {
+            let out = OUTPUTS[j % OUTPUTS.len()];
             let padding = [i, i + 1, j, i + j].map(|n| n % 8);
             let padding = [0, 1, 2, 3].map(|at: usize| padding[at].min(kernel[at % 2] - 1));
             // The last window may lack a place, and reaches beyond the padding then.
-            let ceil_mode = (i + j).is_multiple_of(2);
+            let ceil_mode = i % 3 > 0;
             let size = [0, 1].map(|at| {
-                let padded =
-                    (out[at] - 1) * stride[at] + kernel[at] - usize::from(ceil_mode && out[at] > 1 && stride[at] > 1);
+                let lacks = usize::from(ceil_mode && out[at] > 1 && stride[at] > 1);
+                let padded = (out[at] - 1) * stride[at] + kernel[at] - lacks;
                 padded.saturating_sub(padding[at] + padding[at + 2]).max(1)
             });
             let shape = [1, 2, size[0], size[1]];
-            let (stride, return_indices) = (Some(stride), !j.is_multiple_of(2));
-            let max = MaxPool2d { kernel, stride, padding, ceil_mode, return_indices, ..Default::default() };
-            check(&max, &HostTensor::new(&shape, &Random::new(14).integers(2 * size[0] * size[1])).unwrap(), true);
-            let count_include_pad = return_indices;
-            let mean = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, ..Default::default() };
-            check(&mean, &floats(15, &shape), false);
+            let (stride, odd) = (Some(stride), !i.is_multiple_of(2));
+            if maximum {
+                let max = MaxPool2d { kernel, stride, padding, ceil_mode, return_indices: odd, ..Default::default() };
+                let values = Random::new(14).integers(shape.iter().product());
+                check(&max, &HostTensor::new(&shape, &values).unwrap(), true);
+            } else {
+                let mean =
+                    AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad: odd, ..Default::default() };
+                check(&mean, &floats(15, &shape), false);
+            }
         }
     }
 }

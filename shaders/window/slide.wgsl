@@ -1,7 +1,7 @@
 // out[plane, p, q] = max or mean over the window at (p, q) of input[plane], neighbours in q by fours
 //
-// Windows of neighbouring outputs overlap. A strip of them slides down its plane: each row of the input below it is loaded once, and
-// of its vectors nothing is kept but what the windows make of them across.
+// Windows of neighbouring outputs overlap. A strip of them slides down its plane: each row of the input below it is loaded
+// once, and of its vectors nothing is kept but what the windows make of them across.
 //
 //                    SPAN vectors             FOURS values a window's width across
 //             | .... | .... | .... | .... |  -->  | .... | .... |  rows[0]             |
@@ -136,6 +136,7 @@ fn main(
                 rows[y] = rows[min(y + STRIDE_H, KERNEL_H - 1u)];
             } else {
                 let row = p * STRIDE_H + y - TOP;
+                // Above the band's first window rows slide away unused.
                 let held = row < params.height && row + TOP >= band * STRIDE_H;
                 let start = (plane * params.height + row) * params.width;
                 rows[y] = across(start, row, select(0u, vectors, held), four * STRIDE_W - BEFORE);

@@ -21,7 +21,7 @@ const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// Outputs that are computed and stored at once.
 const FOUR: usize = 4;
-/// Rows of a strip on GPUs: enough that few rows of the input are loaded for two bands, and few enough that a plane has many strips.
+/// Rows of a strip on GPUs: enough that most rows of the input are loaded for one band, few enough that a plane has many strips.
 const GPU_ROWS: usize = 4;
 /// Drivers on the CPU load lane by lane, which takes most of the time, so that the vectors loaded are what counts: they are the fewer
 /// the wider and the longer a strip is. Wide ones take long to compile: with 126 combinations in a step, those of 7 x 7 windows at a
@@ -29,7 +29,7 @@ const GPU_ROWS: usize = 4;
 const MOST_COMBINED: usize = 128;
 /// Where windows are smaller: of 3 x 3 windows at a stride of 1, 16 fours load 18 vectors of a row, and 32 would load 34.
 const MOST_FOURS: usize = 16;
-/// Longer strips load next to nothing less.
+/// Rows of a strip: longer ones load next to nothing less, and their loops would near [`MAX_TRIPS`].
 const CPU_ROWS: usize = 128;
 /// Strips that keep a few cores busy, of eight lanes each: fewer are cut into bands, which load the rows between them twice.
 const CPU_STRIPS: usize = 256;

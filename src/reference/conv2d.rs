@@ -46,61 +46,79 @@ impl Conv2d {
     }
 }
 
-/// The errors of Winograd's method with tiles of 4 x 4 outputs, F(4 x 4, 3 x 3).
+/// The errors of Winograd's method with tiles of 4 x 4 and of 2 x 2 outputs, F(4 x 4, 3 x 3) and F(2 x 2, 3 x 3).
 ///
 /// With y = A' [(G g) * (B' d)] along one axis, by the model of floating point arithmetic every output p is off by at most
 /// gamma times the sum of |A'[p, j]| |G[j, r]| |B'[j, i]| |g[r]| |d[i]| over points j, taps r and values i of the tile, where gamma counts the
-/// roundings on the way from a value to the output; both axes multiply. Tiles of 2 x 2 have smaller factors for every p, r and i
-///, so that the bound holds for them too.
+/// roundings on the way from a value to the output; both axes multiply. The larger of both tiles' factors holds for either.
 struct Transformed<'a> {
     conv: &'a Conv2d,
     x: &'a HostTensor,
     weight: &'a HostTensor,
-    factors: Factors<4, 6>,
+    factors: Factors,
     /// The output channel and, for each place in a tile, what its filters make of the 6 x 6 values of each input channel.
     filters: (usize, Vec<Vec<[f64; 36]>>),
 }
 
 /// The factors of a tile's outputs p, taps r and values i.
-type Factors<const TILE: usize, const SIDE: usize> = [[[f64; SIDE]; 3]; TILE];
+type Factors = [[[f64; 6]; 3]; 4];
 
-fn factors<const TILE: usize, const SIDE: usize>(
+/// The matrices A', G and B' of a tile.
+struct Transform<const TILE: usize, const SIDE: usize> {
     outputs: [[f64; SIDE]; TILE],
     filters: [[f64; 3]; SIDE],
     inputs: [[f64; SIDE]; SIDE],
-) -> Factors<TILE, SIDE> {
-    let factor = |p: usize, r: usize, i: usize| {
-        (0..SIDE).map(|j| (outputs[p][j] * filters[j][r] * inputs[j][i]).abs()).sum::<f64>()
-    };
-    std::array::from_fn(|p| std::array::from_fn(|r| std::array::from_fn(|i| factor(p, r, i))))
 }
 
-fn factors_of_four() -> Factors<4, 6> {
-    const SIXTH: f64 = 1.0 / 6.0;
-    factors(
-        [
-            [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
-            [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
-            [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
-            [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
-        ],
-        [
-            [0.25, 0.0, 0.0],
-            [-SIXTH, -SIXTH, -SIXTH],
-            [-SIXTH, SIXTH, -SIXTH],
-            [SIXTH / 4.0, SIXTH / 2.0, SIXTH],
-            [SIXTH / 4.0, -SIXTH / 2.0, SIXTH],
-            [0.0, 0.0, 1.0],
-        ],
-        [
-            [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
-            [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
-            [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
-            [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
-            [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
-            [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
-        ],
-    )
+const SIXTH: f64 = 1.0 / 6.0;
+
+const FOUR: Transform<4, 6> = Transform {
+    outputs: [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+    ],
+    filters: [
+        [0.25, 0.0, 0.0],
+        [-SIXTH, -SIXTH, -SIXTH],
+        [-SIXTH, SIXTH, -SIXTH],
+        [SIXTH / 4.0, SIXTH / 2.0, SIXTH],
+        [SIXTH / 4.0, -SIXTH / 2.0, SIXTH],
+        [0.0, 0.0, 1.0],
+    ],
+    inputs: [
+        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+    ],
+};
+
+const TWO: Transform<2, 4> = Transform {
+    outputs: [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]],
+    filters: [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
+    inputs: [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]],
+};
+
+impl<const TILE: usize, const SIDE: usize> Transform<TILE, SIDE> {
+    /// What `each` makes of a point's part in the factor of tap r and value i for output p, added up over the points.
+    fn sum(&self, [p, r, i]: [usize; 3], each: fn(f64) -> f64) -> f64 {
+        (0..SIDE).map(|j| each(self.outputs[p][j] * self.filters[j][r] * self.inputs[j][i])).sum()
+    }
+}
+
+/// The larger factors of both tiles, the smaller of which lie in the larger four times.
+fn factors() -> Factors {
+    let factor = |p: usize, r: usize, i: usize| {
+        let four = FOUR.sum([p, r, i], f64::abs);
+        // Where the tile of two begins.
+        let at = i.checked_sub(p / 2 * 2).filter(|&at| at < 4);
+        four.max(at.map_or(0.0, |at| TWO.sum([p % 2, r, at], f64::abs)))
+    };
+    std::array::from_fn(|p| std::array::from_fn(|r| std::array::from_fn(|i| factor(p, r, i))))
 }
 
 /// Roundings on the way from a value to an output, beside those of the sum over channels: three a side in the filter's transform, four
@@ -111,7 +129,7 @@ const SCALED: f64 = (24.0 * 10.0 * 18.0) * (24.0 * 10.0 * 18.0);
 
 impl<'a> Transformed<'a> {
     fn of(conv: &'a Conv2d, x: &'a HostTensor, weight: &'a HostTensor) -> Self {
-        Transformed { conv, x, weight, factors: factors_of_four(), filters: (usize::MAX, Vec::new()) }
+        Transformed { conv, x, weight, factors: factors(), filters: (usize::MAX, Vec::new()) }
     }
 
     /// What the filters of an output channel make of the values of a tile, for each of its 16 places and each input channel.
@@ -295,20 +313,26 @@ impl<'a> Channels<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_factors_of_the_larger_tile_are_the_larger_ones() {
-        let four = factors_of_four();
-        let two: Factors<2, 4> = factors(
-            [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]],
-            [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
-            [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]],
-        );
-        for (p, row) in four.iter().enumerate() {
-            for (taps, of_two) in row.iter().zip(&two[p % 2]) {
-                for (i, factor) in of_two.iter().enumerate() {
-                    assert!(taps[p / 2 * 2 + i] >= factor - 1e-12, "{p} {i}: {} {factor}", taps[p / 2 * 2 + i]);
-                }
-            }
+    /// Signed, the sums are those of a convolution: 1 for the value under a tap, else 0.
+    fn expect_convolution<const TILE: usize, const SIDE: usize>(transform: &Transform<TILE, SIDE>) {
+        for (p, r, i) in (0..TILE).flat_map(|p| (0..3).flat_map(move |r| (0..SIDE).map(move |i| (p, r, i)))) {
+            let expected = f64::from(u8::from(i == p + r));
+            let found = transform.sum([p, r, i], |part| part);
+            assert!((found - expected).abs() < 1e-12, "{p} {r} {i}: {found}");
         }
+    }
+
+    #[test]
+    fn the_matrices_make_convolutions() {
+        expect_convolution(&TWO);
+        expect_convolution(&FOUR);
+    }
+
+    /// One factor of the smaller tile is larger than the larger one's: it counts.
+    #[test]
+    fn factors_hold_for_both_tiles() {
+        let factors = factors();
+        assert_eq!(factors[2][0][4], 2.0);
+        assert!(FOUR.sum([2, 0, 4], f64::abs) < 1.0);
     }
 }
