@@ -1,8 +1,8 @@
 // out[batch, i, j] = epilogue(sum over k of f16(a[batch, i, k]) * f16(b[batch, j, k]))
 //
 // Matrix units: a subgroup multiplies matrices of SIDE x SIDE as a whole, which no single invocation holds. Panels of a and b lie
-// in workgroup memory as f16, both with k outermost; each subgroup loads the matrices of its part of the tile from there, and
-// keeps sums of f32.
+// in workgroup memory as f16, both with k innermost: matrix units want it so, and a lane loads a row of a matrix (a column of b)
+// in vectors of 16 bytes. Each subgroup loads the matrices of its part of the tile from there, and keeps sums of f32.
 //
 //                     TILE_N                    Loads are shared out in blocks of 4 x 4 (blocks.wgsl), those of the next step
 //               +---------------+               before this step's products.
@@ -20,7 +20,7 @@
 // Invocation: its share of the blocks, and of the stores: sums go through workgroup memory, a matrix at a time.
 // Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch * parts workgroups, folded, in bands.
 // Parts:      of k, each `chunk` long; the sums of a part go to an output of its own, to be added by combine.wgsl.
-// Memory:     2 * STEP * (TILE_M + TILE_N + 16) + 4 * SIDE * SIDE * WG_X * WG_Y bytes.
+// Memory:     2 * (STEP + 8) * (TILE_M + TILE_N) + 4 * SIDE * SIDE * WG_X * WG_Y bytes.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. Only the last step asks where k ends.
 struct Params {
     workgroups: u32,
@@ -35,12 +35,21 @@ const COLUMN_BLOCKS: u32 = COLUMNS / SIDE;
 const PRODUCTS: u32 = STEP / SIDE;
 const AREA: u32 = SIDE * SIDE;
 
-// Vectors of a panel for one k, with two of padding: rows stay aligned to 16 bytes, and begin in different banks.
-const A_PITCH: u32 = A_WIDTH + 2u;
-const B_PITCH: u32 = B_WIDTH + 2u;
+// Vectors of a row of a (or column of b), with two of padding: rows stay aligned to 16 bytes, and begin in different banks.
+const QUADS: u32 = STEP / 4u;
+const PITCH: u32 = QUADS + 2u;
 
 // A matrix of sums of each subgroup, on its way out.
 var<workgroup> leaving: array<f32, AREA * SUBGROUPS>;
+
+// The place of a block in its panel: four values of k, and four rows. Neighbours store neighbours in k, which lie in different banks;
+// where rows are dense they come in pairs, so that 32 invocations load 16 of them: 32 bytes, the least that memory gives.
+fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
+    if k_fastest {
+        return vec2(block % QUADS, block / QUADS);
+    }
+    return vec2(block / 2u % QUADS, block / 2u / QUADS * 2u + block % 2u);
+}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
@@ -61,21 +70,23 @@ fn main(
     var sums: array<array<Sum, COLUMN_BLOCKS>, ROW_BLOCKS>;
     var loaded = fetch(blocks, index, tile.first, tile.end);
     for (var start = tile.first; start < tile.end; start += STEP) {
+        // Blocks of operands with a dense k are turned twice, which compilers undo.
         // unroll
         for (var i = 0u; i < ROUNDS; i++) {
             let block = index + i * INVOCATIONS;
-            let k = 4u * blocks[i].place.x;
+            let quad = blocks[i].place.x;
+            let first = 4u * blocks[i].place.y;
             if block < A_BLOCKS {
-                let rows = a_quads_turn(loaded[i]);
+                let rows = transpose(a_quads_turn(loaded[i]));
                 // unroll
                 for (var q = 0u; q < 4u; q++) {
-                    panel_store_a(k + q, blocks[i].place.y, rows[q]);
+                    panel_store_a(first + q, quad, rows[q]);
                 }
             } else if EVEN || block < BLOCKS {
-                let columns = b_quads_turn(loaded[i]);
+                let columns = transpose(b_quads_turn(loaded[i]));
                 // unroll
                 for (var q = 0u; q < 4u; q++) {
-                    panel_store_b(k + q, blocks[i].place.y, columns[q]);
+                    panel_store_b(first + q, quad, columns[q]);
                 }
             }
         }
