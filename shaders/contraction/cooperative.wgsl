@@ -35,7 +35,8 @@ const COLUMN_BLOCKS: u32 = COLUMNS / SIDE;
 const PRODUCTS: u32 = STEP / SIDE;
 const AREA: u32 = SIDE * SIDE;
 
-// Vectors of a row of a (or column of b), with two of padding: rows stay aligned to 16 bytes, and begin in different banks.
+// Vectors of a row of a (or column of b), with two of padding: rows stay aligned to 16 bytes, and eight of them, of which a lane
+// each loads a vector of 16 bytes, lie in different banks.
 const QUADS: u32 = STEP / 4u;
 const PITCH: u32 = QUADS + 2u;
 
@@ -51,6 +52,12 @@ fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
     return vec2(block / 2u % QUADS, block / 2u / QUADS * 2u + block % 2u);
 }
 
+// Where a block is stored: the row (or column) of matrices, and a vector in it.
+fn slot(place: vec2<u32>) -> vec2<u32> {
+    let row = 4u * place.y;
+    return vec2(row / SIDE, row % SIDE * PITCH + place.x);
+}
+
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -64,6 +71,11 @@ fn main(
     let group = workgroup_index(id, count);
     let tile = tile_of(group);
     let blocks = blocks_of(tile, index);
+    var slots: array<vec2<u32>, ROUNDS>;
+    // unroll
+    for (var i = 0u; i < ROUNDS; i++) {
+        slots[i] = slot(blocks[i].place);
+    }
     let own_row = subgroup / WG_X * ROWS;
     let own_column = subgroup % WG_X * COLUMNS;
 
@@ -74,20 +86,10 @@ fn main(
         // unroll
         for (var i = 0u; i < ROUNDS; i++) {
             let block = index + i * INVOCATIONS;
-            let quad = blocks[i].place.x;
-            let first = 4u * blocks[i].place.y;
             if block < A_BLOCKS {
-                let rows = transpose(a_quads_turn(loaded[i]));
-                // unroll
-                for (var q = 0u; q < 4u; q++) {
-                    panel_store_a(first + q, quad, rows[q]);
-                }
+                panel_store_a(slots[i], transpose(a_quads_turn(loaded[i])));
             } else if EVEN || block < BLOCKS {
-                let columns = transpose(b_quads_turn(loaded[i]));
-                // unroll
-                for (var q = 0u; q < 4u; q++) {
-                    panel_store_b(first + q, quad, columns[q]);
-                }
+                panel_store_b(slots[i], transpose(b_quads_turn(loaded[i])));
             }
         }
         workgroupBarrier();

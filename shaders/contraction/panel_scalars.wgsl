@@ -1,28 +1,35 @@
 // The panels of cooperative matrices in workgroup memory, value by value, for backends whose matrices are loaded from nothing else.
-// k is innermost: a matrix of a lies in rows, one of b in columns.
-var<workgroup> a: array<f16, 4u * TILE_M * PITCH>;
-var<workgroup> b: array<f16, 4u * TILE_N * PITCH>;
+// k is innermost: a matrix of a lies in rows, one of b in columns. The arrays are nested, an inner one for the matrices of the same rows
+// (or columns): in it a matrix begins at a constant, which needs no check where checks are on.
+var<workgroup> a: array<array<f16, 4u * SIDE * PITCH>, TILE_M / SIDE>;
+var<workgroup> b: array<array<f16, 4u * SIDE * PITCH>, TILE_N / SIDE>;
 
-// Stores four values of k of a row of a (or column of b); `quad` counts fours.
-fn store_a(row: u32, quad: u32, values: vec4<f16>) {
+// Stores a block of a (or b): four values of k of each of its rows (or columns).
+fn store_a(slot: vec2<u32>, rows: mat4x4<f16>) {
     // unroll
-    for (var e = 0u; e < 4u; e++) {
-        a[4u * (row * PITCH + quad) + e] = values[e];
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var e = 0u; e < 4u; e++) {
+            a[slot.x][4u * (slot.y + i * PITCH) + e] = rows[i][e];
+        }
     }
 }
 
-fn store_b(column: u32, quad: u32, values: vec4<f16>) {
+fn store_b(slot: vec2<u32>, columns: mat4x4<f16>) {
     // unroll
-    for (var e = 0u; e < 4u; e++) {
-        b[4u * (column * PITCH + quad) + e] = values[e];
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var e = 0u; e < 4u; e++) {
+            b[slot.x][4u * (slot.y + i * PITCH) + e] = columns[i][e];
+        }
     }
 }
 
 // The matrix that begins at k and a row (or column).
 fn load_a(k: u32, row: u32) -> Left {
-    return coopLoadT<Left>(&a[4u * row * PITCH + k], 4u * PITCH);
+    return coopLoadT<Left>(&a[row / SIDE][k], 4u * PITCH);
 }
 
 fn load_b(k: u32, column: u32) -> Right {
-    return coopLoad<Right>(&b[4u * column * PITCH + k], 4u * PITCH);
+    return coopLoad<Right>(&b[column / SIDE][k], 4u * PITCH);
 }
