@@ -163,13 +163,8 @@ fn the_large_tile_is_without_bank_conflicts_and_coalesced() {
 }
 
 /// 128 x 128 sums of eight subgroups with matrix units.
-const OF_MATRICES: ContractionVariant = ContractionVariant {
-    body: ContractionBody::Cooperative,
-    lanes: (4, 2),
-    per_lane: (64, 32),
-    step: 32,
-    ..LARGE
-};
+const OF_MATRICES: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Cooperative, lanes: (4, 2), per_lane: (64, 32), step: 32, ..LARGE };
 
 #[test]
 fn panels_of_matrices_are_without_bank_conflicts_and_coalesced() {

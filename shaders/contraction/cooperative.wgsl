@@ -76,8 +76,9 @@ fn main(
     for (var i = 0u; i < ROUNDS; i++) {
         slots[i] = slot(blocks[i].place);
     }
-    let own_row = subgroup / WG_X * ROWS;
-    let own_column = subgroup % WG_X * COLUMNS;
+    // Of matrices: the first of the subgroup.
+    let own_row = subgroup / WG_X * ROW_BLOCKS;
+    let own_column = subgroup % WG_X * COLUMN_BLOCKS;
 
     var sums: array<array<Sum, COLUMN_BLOCKS>, ROW_BLOCKS>;
     var loaded = fetch(blocks, index, tile.first, tile.end);
@@ -100,11 +101,11 @@ fn main(
             var rows: array<Left, ROW_BLOCKS>;
             // unroll
             for (var i = 0u; i < ROW_BLOCKS; i++) {
-                rows[i] = panel_load_a(product * SIDE, own_row + i * SIDE);
+                rows[i] = panel_load_a(product * SIDE, own_row + i);
             }
             // unroll
             for (var j = 0u; j < COLUMN_BLOCKS; j++) {
-                let columns = panel_load_b(product * SIDE, own_column + j * SIDE);
+                let columns = panel_load_b(product * SIDE, own_column + j);
                 // unroll
                 for (var i = 0u; i < ROW_BLOCKS; i++) {
                     sums[i][j] = coopMultiplyAdd(rows[i], columns, sums[i][j]);
@@ -121,8 +122,8 @@ fn main(
             coopStoreT(sums[i][j], &leaving[subgroup * AREA], SIDE);
             workgroupBarrier();
             for (var e = lane; e < AREA; e += LANES) {
-                let row = tile.row + own_row + i * SIDE + e / SIDE;
-                let column = tile.column + own_column + j * SIDE + e % SIDE;
+                let row = tile.row + (own_row + i) * SIDE + e / SIDE;
+                let column = tile.column + (own_column + j) * SIDE + e % SIDE;
                 if group < params.workgroups && is_inside(row, column) {
                     out_store(tile.slab, row, column, leaving[subgroup * AREA + e]);
                 }

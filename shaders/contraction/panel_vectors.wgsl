@@ -19,11 +19,11 @@ fn store_b(slot: vec2<u32>, columns: mat4x4<f16>) {
     }
 }
 
-// The matrix that begins at k and a row (or column).
+// The matrix that begins at k; `row` and `column` count matrices.
 fn load_a(k: u32, row: u32) -> Left {
-    return coopLoadT<Left>(&a[row / SIDE][k / 4u], PITCH);
+    return coopLoadT<Left>(&a[row][k / 4u], PITCH);
 }
 
 fn load_b(k: u32, column: u32) -> Right {
-    return coopLoad<Right>(&b[column / SIDE][k / 4u], PITCH);
+    return coopLoad<Right>(&b[column][k / 4u], PITCH);
 }
