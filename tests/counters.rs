@@ -9,11 +9,12 @@ mod picture;
 mod svg;
 
 use common::{f32s, with_profile};
+use half::f16;
 use tilewise::emulator::{Counted, Counters};
 use tilewise::verify::devices;
 use tilewise::{
-    ContractionBody, ContractionVariant, EmulatorOptions, Error, Explanation, Gpu, Matmul, Op, Permute, Plan, Roof,
-    Tensor,
+    ContractionBody, ContractionVariant, DType, Element, EmulatorOptions, Error, Explanation, Gpu, Matmul, Op, Permute,
+    Plan, Precision, Roof, Tensor,
 };
 
 /// 16 SMs, subgroups of 32.
@@ -26,7 +27,10 @@ fn ones(gpu: &Gpu, shape: &[usize]) -> Tensor<f32> {
 }
 
 fn counted(gpu: &Gpu, op: &dyn Op, shapes: &[&[usize]]) -> (Plan, Vec<Counted>) {
-    let inputs: Vec<Tensor<f32>> = shapes.iter().map(|shape| ones(gpu, shape)).collect();
+    counted_of(gpu, op, &shapes.iter().map(|shape| ones(gpu, shape)).collect::<Vec<_>>())
+}
+
+fn counted_of<T: Element>(gpu: &Gpu, op: &dyn Op, inputs: &[Tensor<T>]) -> (Plan, Vec<Counted>) {
     let layouts: Vec<_> = inputs.iter().map(|input| input.layout()).collect();
     let operands: Vec<_> = inputs.iter().map(|input| input as &dyn tilewise::Operand).collect();
     let (_, counted) = gpu.counted(|gpu| gpu.apply_all(op, &operands)).unwrap();
@@ -155,6 +159,32 @@ fn the_large_tile_is_without_bank_conflicts_and_coalesced() {
         let stores = (side * side / 32) as u64;
         let transactions = counters.transactions;
         assert_eq!(transactions.sectors - transactions.least_sectors, stores * (16 - 4), "{op:?}");
+    }
+}
+
+/// 128 x 128 sums of eight subgroups with matrix units.
+const OF_MATRICES: ContractionVariant =
+    ContractionVariant { body: ContractionBody::Cooperative, lanes: (4, 2), per_lane: (64, 32), step: 32, ..LARGE };
+
+#[test]
+fn panels_of_matrices_are_without_bank_conflicts_and_coalesced() {
+    let limits = Some(tilewise::wgpu::Limits { max_compute_workgroup_storage_size: 32 << 10, ..Default::default() });
+    let gpu = Gpu::emulated(EmulatorOptions { limits, ..Default::default() }).unwrap();
+    let gpu = with_profile(&gpu, |profile| profile.contractions = vec![OF_MATRICES]);
+    let (side, k) = (128, 64);
+    for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (precision, output) = (Precision::F16Multiply, Some(DType::F32));
+        let op = Matmul { transpose_a, transpose_b, precision, output, ..Default::default() };
+        let shapes = [if transpose_a { [k, side] } else { [side, k] }, if transpose_b { [side, k] } else { [k, side] }];
+        let inputs = shapes.map(|shape| gpu.tensor(&shape, &vec![f16::ONE; side * k]).unwrap());
+        let counters = only(&counted_of(&gpu, &op, &inputs).1);
+        // For each 16 of k a subgroup reads 4 and 2 matrices of as many rows; each value is staged once, and so is each sum.
+        let (read, staged, leaving) = (8 * (4 + 2) * 2 * 16 * k, 2 * 2 * side * k, 4 * side * side);
+        assert_eq!(counters.workgroup.loaded, (read + leaving) as u64);
+        assert_eq!(counters.workgroup.stored, (staged + leaving) as u64);
+        assert_eq!(counters.storage.loaded, staged as u64);
+        assert_eq!(counters.banks.extra, 0, "{op:?}");
+        assert_eq!(counters.transactions.coalescing(), Some(1.0), "{op:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 // How a workgroup of a contraction finds its tile and shares out the loading of the tile's panels among its invocations.
 //
 // The loads are blocks of 4 x 4: four rows of a (or columns of b) and four values of k. For a body that says how large its tile
-// is and how many invocations share it: TILE_M, TILE_N, INVOCATIONS, STEP.
+// is, how many invocations share it and which blocks are neighbours: TILE_M, TILE_N, INVOCATIONS, STEP, place.
 struct Params {
     m: u32,
     n: u32,
@@ -29,15 +29,6 @@ struct Block {
     a: a_Quads,
     b: b_Quads,
     place: vec2<u32>,
-}
-
-// The place of a block in its panel: four values of k, and a vector for each. Where k is dense, pairs of invocations take 8 values of a row:
-// 32 bytes, the least that memory gives.
-fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
-    if k_fastest {
-        return vec2(block / 2u / width * 2u + block % 2u, block / 2u % width);
-    }
-    return vec2(block / width, block % width);
 }
 
 // What a workgroup computes.

@@ -1,8 +1,8 @@
 // out[batch, i, j] = epilogue(sum over k of f16(a[batch, i, k]) * f16(b[batch, j, k]))
 //
 // Matrix units: a subgroup multiplies matrices of SIDE x SIDE as a whole, which no single invocation holds. Panels of a and b lie
-// in workgroup memory as f16, both with k outermost; each subgroup loads the matrices of its part of the tile from there, and
-// keeps sums of f32.
+// in workgroup memory as f16, both with k innermost: matrix units want it so, and a lane loads a row of a matrix (a column of b)
+// in vectors of 16 bytes. Each subgroup loads the matrices of its part of the tile from there, and keeps sums of f32.
 //
 //                     TILE_N                    Loads are shared out in blocks of 4 x 4 (blocks.wgsl), those of the next step
 //               +---------------+               before this step's products.
@@ -20,7 +20,7 @@
 // Invocation: its share of the blocks, and of the stores: sums go through workgroup memory, a matrix at a time.
 // Dispatch:   ceil(m / TILE_M) * ceil(n / TILE_N) * batch * parts workgroups, folded, in bands.
 // Parts:      of k, each `chunk` long; the sums of a part go to an output of its own, to be added by combine.wgsl.
-// Memory:     2 * STEP * (TILE_M + TILE_N + 16) + 4 * SIDE * SIDE * WG_X * WG_Y bytes.
+// Memory:     2 * (STEP + 8) * (TILE_M + TILE_N) + 4 * SIDE * SIDE * WG_X * WG_Y bytes.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. Only the last step asks where k ends.
 struct Params {
     workgroups: u32,
@@ -35,12 +35,28 @@ const COLUMN_BLOCKS: u32 = COLUMNS / SIDE;
 const PRODUCTS: u32 = STEP / SIDE;
 const AREA: u32 = SIDE * SIDE;
 
-// Vectors of a panel for one k, with two of padding: rows stay aligned to 16 bytes, and begin in different banks.
-const A_PITCH: u32 = A_WIDTH + 2u;
-const B_PITCH: u32 = B_WIDTH + 2u;
+// Vectors of a row of a (or column of b), with two of padding: rows stay aligned to 16 bytes, and eight of them, of which a lane
+// each loads a vector of 16 bytes, lie in different banks.
+const QUADS: u32 = STEP / 4u;
+const PITCH: u32 = QUADS + 2u;
 
 // A matrix of sums of each subgroup, on its way out.
 var<workgroup> leaving: array<f32, AREA * SUBGROUPS>;
+
+// The place of a block in its panel: four values of k, and four rows. Neighbours store neighbours in k, which lie in different banks;
+// where rows are dense they come in pairs, so that 32 invocations load 16 of them: 32 bytes, the least that memory gives.
+fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
+    if k_fastest {
+        return vec2(block % QUADS, block / QUADS);
+    }
+    return vec2(block / 2u % QUADS, block / 2u / QUADS * 2u + block % 2u);
+}
+
+// Where a block is stored: the row (or column) of matrices, and a vector in it.
+fn slot(place: vec2<u32>) -> vec2<u32> {
+    let row = 4u * place.y;
+    return vec2(row / SIDE, row % SIDE * PITCH + place.x);
+}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
@@ -55,28 +71,26 @@ fn main(
     let group = workgroup_index(id, count);
     let tile = tile_of(group);
     let blocks = blocks_of(tile, index);
-    let own_row = subgroup / WG_X * ROWS;
-    let own_column = subgroup % WG_X * COLUMNS;
+    var slots: array<vec2<u32>, ROUNDS>;
+    // unroll
+    for (var i = 0u; i < ROUNDS; i++) {
+        slots[i] = slot(blocks[i].place);
+    }
+    // Of matrices: the first of the subgroup.
+    let own_row = subgroup / WG_X * ROW_BLOCKS;
+    let own_column = subgroup % WG_X * COLUMN_BLOCKS;
 
     var sums: array<array<Sum, COLUMN_BLOCKS>, ROW_BLOCKS>;
     var loaded = fetch(blocks, index, tile.first, tile.end);
     for (var start = tile.first; start < tile.end; start += STEP) {
+        // Blocks of operands with a dense k are turned twice, which compilers undo.
         // unroll
         for (var i = 0u; i < ROUNDS; i++) {
             let block = index + i * INVOCATIONS;
-            let k = 4u * blocks[i].place.x;
             if block < A_BLOCKS {
-                let rows = a_quads_turn(loaded[i]);
-                // unroll
-                for (var q = 0u; q < 4u; q++) {
-                    panel_store_a(k + q, blocks[i].place.y, rows[q]);
-                }
+                panel_store_a(slots[i], transpose(a_quads_turn(loaded[i])));
             } else if EVEN || block < BLOCKS {
-                let columns = b_quads_turn(loaded[i]);
-                // unroll
-                for (var q = 0u; q < 4u; q++) {
-                    panel_store_b(k + q, blocks[i].place.y, columns[q]);
-                }
+                panel_store_b(slots[i], transpose(b_quads_turn(loaded[i])));
             }
         }
         workgroupBarrier();
@@ -87,11 +101,11 @@ fn main(
             var rows: array<Left, ROW_BLOCKS>;
             // unroll
             for (var i = 0u; i < ROW_BLOCKS; i++) {
-                rows[i] = panel_load_a(product * SIDE, own_row + i * SIDE);
+                rows[i] = panel_load_a(product * SIDE, own_row + i);
             }
             // unroll
             for (var j = 0u; j < COLUMN_BLOCKS; j++) {
-                let columns = panel_load_b(product * SIDE, own_column + j * SIDE);
+                let columns = panel_load_b(product * SIDE, own_column + j);
                 // unroll
                 for (var i = 0u; i < ROW_BLOCKS; i++) {
                     sums[i][j] = coopMultiplyAdd(rows[i], columns, sums[i][j]);
@@ -108,8 +122,8 @@ fn main(
             coopStoreT(sums[i][j], &leaving[subgroup * AREA], SIDE);
             workgroupBarrier();
             for (var e = lane; e < AREA; e += LANES) {
-                let row = tile.row + own_row + i * SIDE + e / SIDE;
-                let column = tile.column + own_column + j * SIDE + e % SIDE;
+                let row = tile.row + (own_row + i) * SIDE + e / SIDE;
+                let column = tile.column + (own_column + j) * SIDE + e % SIDE;
                 if group < params.workgroups && is_inside(row, column) {
                     out_store(tile.slab, row, column, leaving[subgroup * AREA + e]);
                 }

@@ -1,28 +1,35 @@
 // The panels of cooperative matrices in workgroup memory, value by value, for backends whose matrices are loaded from nothing else.
-// k is outermost: a matrix of a lies in columns, one of b in rows.
-var<workgroup> a: array<f16, 4u * STEP * A_PITCH>;
-var<workgroup> b: array<f16, 4u * STEP * B_PITCH>;
+// k is innermost: a matrix of a lies in rows, one of b in columns. The arrays are nested, an inner one for the matrices of the same rows
+// (or columns): in it a matrix begins at a constant, which needs no check where checks are on.
+var<workgroup> a: array<array<f16, 4u * SIDE * PITCH>, TILE_M / SIDE>;
+var<workgroup> b: array<array<f16, 4u * SIDE * PITCH>, TILE_N / SIDE>;
 
-// Stores four rows of a (or columns of b) at k; `place` counts fours.
-fn store_a(k: u32, place: u32, values: vec4<f16>) {
+// Stores a block of a (or b): four values of k of each of its rows (or columns).
+fn store_a(slot: vec2<u32>, rows: mat4x4<f16>) {
     // unroll
-    for (var e = 0u; e < 4u; e++) {
-        a[4u * (k * A_PITCH + place) + e] = values[e];
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var e = 0u; e < 4u; e++) {
+            a[slot.x][4u * (slot.y + i * PITCH) + e] = rows[i][e];
+        }
     }
 }
 
-fn store_b(k: u32, place: u32, values: vec4<f16>) {
+fn store_b(slot: vec2<u32>, columns: mat4x4<f16>) {
     // unroll
-    for (var e = 0u; e < 4u; e++) {
-        b[4u * (k * B_PITCH + place) + e] = values[e];
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var e = 0u; e < 4u; e++) {
+            b[slot.x][4u * (slot.y + i * PITCH) + e] = columns[i][e];
+        }
     }
 }
 
-// The matrix that begins at k and a row (or column).
+// The matrix that begins at k; `row` and `column` count matrices.
 fn load_a(k: u32, row: u32) -> Left {
-    return coopLoad<Left>(&a[4u * k * A_PITCH + row], 4u * A_PITCH);
+    return coopLoadT<Left>(&a[row][k], 4u * PITCH);
 }
 
 fn load_b(k: u32, column: u32) -> Right {
-    return coopLoadT<Right>(&b[4u * k * B_PITCH + column], 4u * B_PITCH);
+    return coopLoad<Right>(&b[column][k], 4u * PITCH);
 }

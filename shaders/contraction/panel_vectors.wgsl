@@ -1,22 +1,29 @@
 // The panels of cooperative matrices in workgroup memory, in vectors of four: a store takes eight bytes, and a matrix is loaded at a stride of vectors.
-// k is outermost: a matrix of a lies in columns, one of b in rows.
-var<workgroup> a: array<vec4<f16>, STEP * A_PITCH>;
-var<workgroup> b: array<vec4<f16>, STEP * B_PITCH>;
+// k is innermost: a matrix of a lies in rows, one of b in columns. The arrays are nested, an inner one for the matrices of the same rows
+// (or columns): in it a matrix begins at a constant, which needs no check where checks are on.
+var<workgroup> a: array<array<vec4<f16>, SIDE * PITCH>, TILE_M / SIDE>;
+var<workgroup> b: array<array<vec4<f16>, SIDE * PITCH>, TILE_N / SIDE>;
 
-// Stores four rows of a (or columns of b) at k; `place` counts fours.
-fn store_a(k: u32, place: u32, values: vec4<f16>) {
-    a[k * A_PITCH + place] = values;
+// Stores a block of a (or b): four values of k of each of its rows (or columns).
+fn store_a(slot: vec2<u32>, rows: mat4x4<f16>) {
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        a[slot.x][slot.y + i * PITCH] = rows[i];
+    }
 }
 
-fn store_b(k: u32, place: u32, values: vec4<f16>) {
-    b[k * B_PITCH + place] = values;
+fn store_b(slot: vec2<u32>, columns: mat4x4<f16>) {
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        b[slot.x][slot.y + i * PITCH] = columns[i];
+    }
 }
 
-// The matrix that begins at k and a row (or column).
+// The matrix that begins at k; `row` and `column` count matrices.
 fn load_a(k: u32, row: u32) -> Left {
-    return coopLoad<Left>(&a[k * A_PITCH + row / 4u], A_PITCH);
+    return coopLoadT<Left>(&a[row][k / 4u], PITCH);
 }
 
 fn load_b(k: u32, column: u32) -> Right {
-    return coopLoadT<Right>(&b[k * B_PITCH + column / 4u], B_PITCH);
+    return coopLoad<Right>(&b[column][k / 4u], PITCH);
 }

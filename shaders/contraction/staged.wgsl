@@ -39,6 +39,15 @@ const COLUMN_BLOCKS: u32 = COLUMNS / 4u;
 var<workgroup> panel_a: array<array<vec4<f32>, A_WIDTH + 1u>, STEP>;
 var<workgroup> panel_b: array<array<vec4<f32>, B_WIDTH + 1u>, STEP>;
 
+// The place of a block in its panel: four values of k, and a vector for each. Where k is dense, pairs of invocations take 8 values of a row:
+// 32 bytes, the least that memory gives.
+fn place(block: u32, width: u32, k_fastest: bool) -> vec2<u32> {
+    if k_fastest {
+        return vec2(block / 2u / width * 2u + block % 2u, block / 2u % width);
+    }
+    return vec2(block / width, block % width);
+}
+
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,

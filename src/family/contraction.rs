@@ -742,9 +742,10 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
         Body::Staged => {
             assembly.workgroup_array(4 * variant.step * (tile_m + 4)).workgroup_array(4 * variant.step * (tile_n + 4));
         }
-        // Panels of f16 with two vectors of padding.
+        // Panels of f16, with two vectors of padding for each row or column.
         Body::Cooperative => {
-            assembly.workgroup_array(2 * variant.step * (tile_m + 8)).workgroup_array(2 * variant.step * (tile_n + 8));
+            let pitch = 2 * (variant.step + 8);
+            assembly.workgroup_array(pitch * tile_m).workgroup_array(pitch * tile_n);
         }
         // The sums that half of the lanes hand to the others.
         Body::FewRows | Body::FewColumns => {

@@ -57,6 +57,8 @@ const OF_MATRICES: &str = "contraction/cooperative";
 /// one by one and conversions from f32 leave half of it, and convolutions 30 %.
 const LARGEST_OF_MATRICES: &str = "contraction/cooperative 128x128x32";
 const WMMA_TIME_SHARE: f64 = 0.55;
+/// The most accesses of workgroup memory for each of its products: a lane loads an operand by two, and shares it with others.
+const LDS_ACCESSES: usize = 2;
 
 /// What came of a kernel.
 struct Figures {
@@ -118,6 +120,10 @@ impl Figures {
             hold(self.lanes == LANES_OF_MATRICES, format!("{LANES_OF_MATRICES} lanes"));
             hold(found.is_some() && found == kernel.matrix_products(), "a WMMA for each product".into());
         }
+        if kernel.variant.starts_with(LARGEST_OF_MATRICES) {
+            let few = self.of_matrices().is_some_and(|counts| counts.shared <= LDS_ACCESSES * counts.wmma);
+            hold(few, format!("<= {LDS_ACCESSES} LDS each"));
+        }
         let in_vectors = kernel.planned_for.starts_with("matmul") && kernel.planned_for.ends_with("f16@16");
         if kernel.variant.starts_with(LARGEST_OF_MATRICES) && in_vectors {
             let share = self.of_matrices().map_or(0.0, |counts| counts.wmma_time_share());
@@ -164,8 +170,8 @@ fn print_heading(radv: &Radv) {
     );
     if radv.matrices {
         println!(
-            "of matrices: {LANES_OF_MATRICES} lanes, a WMMA for each product; {LARGEST_OF_MATRICES} of products in vectors of f16: \
-             >= {:.0} % of the time",
+            "of matrices: {LANES_OF_MATRICES} lanes, a WMMA for each product; {LARGEST_OF_MATRICES}: <= {LDS_ACCESSES} LDS each, \
+             and of products in vectors of f16 >= {:.0} % of the time",
             WMMA_TIME_SHARE * 100.0
         );
     } else {
