@@ -46,7 +46,9 @@ impl Padding {
 /// NaN and infinity go by IEEE through products and sums; the padding takes part as zeros, so an infinite or NaN weight
 /// over it makes NaN. A device may do otherwise: [`verify::specials`](crate::verify::specials) tells.
 ///
-/// Computed as an implicit matrix product: weight by windows, the windows never being stored.
+/// Computed as an implicit matrix product: weight by windows, the windows never being stored. With
+/// [`Precision::Winograd`] windows of 3 x 3 at a stride of 1 may take Winograd's method instead, and infinities and NaN then
+/// reach the whole tile.
 ///
 /// ```no_run
 /// use tilewise::{Activation, Conv2d, Gpu, Padding};
