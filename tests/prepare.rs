@@ -99,12 +99,14 @@ fn transformed_filters_and_what_is_packed_of_them() {
 fn what_is_overwritten_is_made_each_time() {
     for gpu in devices() {
         let Some(broadcast) = broadcast(gpu) else { continue };
-        let gpu = with_profile(&with(gpu, broadcast), small_bindings(2000));
-        let whole = Matmul::default()
-            .plan(gpu.profile(), &[&[90, 7], &[7, 13]].map(|shape| Layout::new(shape, DType::F32)))
-            .unwrap();
+        // A panel of the right operand fits, twice as many rows of the left one do not.
+        let columns = broadcast.tile().1;
+        let gpu = with_profile(&with(gpu, broadcast), small_bindings(40 * columns as u64));
+        let (a, b) = ([2 * columns, 7], [7, 13]);
+        let whole =
+            Matmul::default().plan(gpu.profile(), &[a, b].map(|shape| Layout::new(&shape, DType::F32))).unwrap();
         assert!(whole.dispatches.len() > 3, "{whole}");
-        assert_eq!(check(&gpu, &Matmul::default(), &[&[90, 7], &[7, 13]], 1), None);
+        assert_eq!(check(&gpu, &Matmul::default(), &[&a, &b], 1), None);
         assert_eq!(whole.prepare(&[]), None);
         assert_eq!(whole.prepare(&[5]), None);
     }
