@@ -33,7 +33,6 @@ pub use wgpu;
 
 mod cache;
 mod compose;
-#[allow(dead_code)] // until the machine reads all of it
 pub mod emulator;
 mod error;
 mod explain;
