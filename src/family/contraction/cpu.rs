@@ -8,7 +8,7 @@ use super::depthwise::Depthwise;
 use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
 use super::quads::{Lie, Side};
-use super::winograd::{self, Winograd};
+use super::winograd;
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::{Class, DeviceProfile};
@@ -113,14 +113,9 @@ fn winograd_ns(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Option<(Variant, f64)> {
-    let winograd = Winograd::of(operands.op, problem, tile).ok()?;
-    let images = winograd.images();
-    let [a, b, out] = winograd.layouts(images, operands);
-    let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
-    let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
+    let (variant, products, moved) = winograd::fastest(problem, tile, operands, |p, own| timed(p, own, profile))?;
     let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
-    let moved = winograd.recurring(operands) / lanes * SCALAR_LOAD;
-    Some((Variant { winograd: tile, ..variant }, products + moved))
+    Some((variant, products + moved / lanes * SCALAR_LOAD))
 }
 
 fn cheapest(variants: impl Iterator<Item = Variant>, ns: impl Fn(&Variant) -> f64) -> (Variant, f64) {

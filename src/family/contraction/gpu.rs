@@ -5,7 +5,7 @@
 
 use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
-use super::winograd::{self, Winograd};
+use super::winograd;
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
@@ -116,13 +116,8 @@ fn winograd_time(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Option<(Variant, f64)> {
-    let winograd = Winograd::of(operands.op, problem, tile).ok()?;
-    let images = winograd.images();
-    let [a, b, out] = winograd.layouts(images, operands);
-    let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
-    let (variant, products) = timed(&winograd.products(images), &own, profile).into_iter().next()?;
-    let moved = winograd.recurring(operands) / sms(profile) * VALUE;
-    Some((Variant { winograd: tile, ..variant }, products + moved + 3.0 * DISPATCH))
+    let (variant, products, moved) = winograd::fastest(problem, tile, operands, |p, own| timed(p, own, profile))?;
+    Some((variant, products + moved / sms(profile) * VALUE + 3.0 * DISPATCH))
 }
 
 /// The kernels for products of a few vectors: invocations lie along k or across it, as the large operand does.

@@ -41,7 +41,7 @@ pub(super) fn through(tile: u32, plain: &[Variant]) -> impl Iterator<Item = Vari
 }
 
 /// A convolution as the method sees it.
-pub(super) struct Winograd<'a> {
+struct Winograd<'a> {
     problem: &'a Contraction,
     windows: &'a Windows,
     /// Side of a tile of the output.
@@ -52,7 +52,7 @@ pub(super) struct Winograd<'a> {
 impl<'a> Winograd<'a> {
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) where the caller has not asked for the method, or it is of no use.
-    pub fn of(op: &'static str, problem: &'a Contraction, tile: u32) -> Result<Self> {
+    fn of(op: &'static str, problem: &'a Contraction, tile: u32) -> Result<Self> {
         let Addressing::Windows(windows) = &problem.b.addressing else {
             return Err(unfit(op, "operands without windows", 1, 0));
         };
@@ -108,7 +108,7 @@ impl<'a> Winograd<'a> {
     }
 
     /// The products of all points, for so many images: a batch of matrix products.
-    pub fn products(&self, images: usize) -> Contraction {
+    fn products(&self, images: usize) -> Contraction {
         let (m, n, k) = (self.problem.m, self.columns(images), self.windows.channels);
         let operand = |input, entry, outer, k| Operand {
             input,
@@ -131,7 +131,7 @@ impl<'a> Winograd<'a> {
     }
 
     /// The layouts of the products' operands and of their result.
-    pub fn layouts(&self, images: usize, operands: &Operands<'_>) -> [Layout; SCRATCH] {
+    fn layouts(&self, images: usize, operands: &Operands<'_>) -> [Layout; SCRATCH] {
         let arena = operands.arena();
         let [filters, inputs, products] =
             self.planes(images).map(|plane| Layout { arena, ..Layout::new(&[self.points(), plane], DType::F32) });
@@ -139,12 +139,12 @@ impl<'a> Winograd<'a> {
     }
 
     /// The images of the whole problem.
-    pub fn images(&self) -> usize {
+    fn images(&self) -> usize {
         self.problem.n / self.pixels().max(1)
     }
 
     /// Values that transforms load and store at every run.
-    pub fn recurring(&self, operands: &Operands<'_>) -> f64 {
+    fn recurring(&self, operands: &Operands<'_>) -> f64 {
         let [filters, inputs, products] = self.moved(self.images());
         inputs + products + if Side::A.is_constant(self.problem, operands) { 0.0 } else { filters }
     }
@@ -156,6 +156,22 @@ impl<'a> Winograd<'a> {
         let (taps, outputs) = ((TAPS * TAPS) as f64, (self.tile * self.tile) as f64);
         [filters * (taps + points), inputs * 2.0 * points, products * (points + outputs)]
     }
+}
+
+/// The method through the fastest variant of its products, with the time that they take and the values that transforms move at
+/// every run. `timed` lists the variants of a problem, the fastest first.
+pub(super) fn fastest(
+    problem: &Contraction,
+    tile: u32,
+    operands: &Operands<'_>,
+    timed: impl FnOnce(&Contraction, &Operands<'_>) -> Vec<(Variant, f64)>,
+) -> Option<(Variant, f64, f64)> {
+    let winograd = Winograd::of(operands.op, problem, tile).ok()?;
+    let images = winograd.images();
+    let [a, b, out] = winograd.layouts(images, operands);
+    let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
+    let (variant, products) = timed(&winograd.products(images), &own).into_iter().next()?;
+    Some((Variant { winograd: tile, ..variant }, products, winograd.recurring(operands)))
 }
 
 /// The method as splitting sees it: images are what it may be cut into.
