@@ -2,7 +2,7 @@
 //!
 //! A kernel is a *body*, one *fragment* per hook (operand a, operand b, epilogue, ...), *common* helpers and a generated
 //! block of `const`, `alias` and parameter lines, one after the other. WGSL's module scope has no order, so the body
-//! stands first and the generated block last. The files are plain WGSL; compose makes four changes and no other:
+//! stands first and the generated block last. The files are plain WGSL; compose makes five changes and no other:
 //!
 //! 1. **Prefix.** What a fragment declares at module scope, and the constants generated for its hook, carry the hook's
 //!    name: `load` in the file of hook `a` becomes `a_load`, so one file can serve `a` and `b`. Several files may fill a
@@ -11,7 +11,9 @@
 //!    `params.m`. The structs are blanked and merged into one; a fragment's members carry its hook's name.
 //! 3. **Arena.** Where all tensors live in one buffer, `var<storage, read>` becomes `var<storage, read_write>`: a buffer
 //!    bound twice in one dispatch must be bound with one access.
-//! 4. **Unroll.** A loop marked `// unroll` becomes copies of its body, `{ const i = 3u; ... }`.
+//! 4. **Texels.** Where an operand is read through a texture, `var<storage, read> data: array<f32>` (or of `vec4<f32>`)
+//!    becomes that texture, and `data[i]` a load from it.
+//! 5. **Unroll.** A loop marked `// unroll` becomes copies of its body, `{ const i = 3u; ... }`.
 //!
 //! [`Source`] knows which file, line and column every byte came from, and describes naga's errors in those.
 
@@ -26,6 +28,8 @@ use std::{
 };
 
 use naga::{Span, WithSpan, front::wgsl::ParseError, valid::ValidationError};
+
+use crate::plan::TEXEL_ROW;
 
 /// The most copies of one loop body, the copies of the loops around it multiplied in. Real register tiles stay far
 /// below; the limit turns a bound mistaken for a tile size into an error instead of a megabyte of text.
@@ -141,6 +145,8 @@ pub struct Composition {
     pub params: ParamSpace,
     /// Whether read-only storage is declared read-write.
     pub arena: bool,
+    /// The hooks whose operand is read through a texture, of four values in a texel and [`TEXEL_ROW`] texels in a row.
+    pub texels: Vec<&'static str>,
     /// Whether `// unroll` loops are unrolled. The text is valid either way.
     pub unroll: bool,
 }
@@ -256,6 +262,9 @@ pub enum Problem {
     /// More copies than compose makes.
     #[error("unrolling makes {0} copies of this loop's body, more than {MAX_COPIES}")]
     UnrollCopies(u64),
+    /// A hook that does not read one array of floats, or of vectors of four, which a texture could take the place of.
+    #[error("hook `{0}` does not read one array of f32 or vec4<f32>")]
+    NoTexels(String),
     /// A constant that WGSL cannot write.
     #[error("constant `{0}` is not finite")]
     NotFinite(String),
@@ -272,8 +281,14 @@ impl Composition {
             enables: Vec::new(),
             params: ParamSpace::Immediate,
             arena: false,
+            texels: Vec::new(),
             unroll: true,
         }
+    }
+
+    /// Whether the operand of a hook may be read through a texture: an array of f32, or of `vec4<f32>`.
+    pub(crate) fn may_read_texels(&self, hook: &str) -> Result<bool, ComposeError> {
+        Ok(texel_array(&self.units()?, hook).is_some())
     }
 
     /// Members of the merged parameter struct in order: the body's, the fragments', the common files'.
@@ -286,8 +301,11 @@ impl Composition {
     /// The kernel's text and its map back to the files.
     pub fn compose(&self) -> Result<Source, ComposeError> {
         let units = self.units()?;
-        let generated = self.generated_block(&merge_fields(&units)?)?;
-        let edits = units.iter().map(|unit| unit.edits(self.arena)).collect::<Result<_, _>>()?;
+        let mut generated = self.generated_block(&merge_fields(&units)?)?;
+        for hook in &self.texels {
+            generated += &texel_function(&units, hook)?;
+        }
+        let edits = units.iter().map(|unit| unit.edits(self.arena, &self.texels)).collect::<Result<_, _>>()?;
         let source =
             Source { text: String::new(), files: units.iter().map(|unit| unit.file).collect(), pieces: Vec::new() };
         let mut writer = Writer { constants: Constants::new(&self.constants, &units), units: &units, edits, source };
@@ -355,6 +373,28 @@ impl Composition {
         }
         Ok(block)
     }
+}
+
+/// The one array that a hook reads, by its name in the composed text, and the floats of an element: 1 or 4. `None` if it reads another
+/// number of arrays, or something else.
+fn texel_array(units: &[Unit<'_>], hook: &str) -> Option<(String, u32)> {
+    let arrays = units.iter().flat_map(|unit| unit.arrays().map(move |array| (unit, array)));
+    let mut own = arrays.filter(|(unit, array)| unit.hook_of(array) == Some(hook));
+    let (unit, array) = own.next()?;
+    let floats = unit.floats(&array)?;
+    own.next().is_none().then(|| (unit.global(unit.text(array.name)), floats))
+}
+
+/// The function through which a hook reads its texture.
+fn texel_function(units: &[Unit<'_>], hook: &str) -> Result<String, ComposeError> {
+    let (name, floats) = texel_array(units, hook)
+        .ok_or_else(|| ComposeError { at: None, problem: Problem::NoTexels(hook.to_string()) })?;
+    let (ty, row) = (if floats == 1 { "f32" } else { "vec4<f32>" }, 4 / floats * TEXEL_ROW);
+    let (texel, part) = if floats == 1 { ("i / 4u", "[i % 4u]") } else { ("i", "") };
+    Ok(format!(
+        "fn {name}_at(i: u32) -> {ty} {{\n    \
+         return textureLoad({name}, vec2({texel} % {TEXEL_ROW}u, i / {row}u)){part};\n}}\n"
+    ))
 }
 
 fn merge_fields(units: &[Unit<'_>]) -> Result<Vec<Field>, ComposeError> {
@@ -635,7 +675,7 @@ fn is_word_part(c: char) -> bool {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Prefix, parameters, arena
+// Prefix, parameters, arena, texels
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// A file in its place in a composition.
@@ -647,6 +687,15 @@ struct Unit<'a> {
     /// The other fragments of the hook.
     others: Vec<Arc<Parsed>>,
     constants: &'a [(&'static str, &'static str, Value)],
+}
+
+/// An array in storage that a file reads, by its tokens.
+struct ReadArray {
+    var: usize,
+    /// The number of its binding.
+    binding: usize,
+    name: usize,
+    ty: Range<usize>,
 }
 
 /// A change of a file's text. A replacement of the same length keeps the map byte by byte; all bytes of any other come
@@ -679,9 +728,59 @@ impl Unit<'_> {
         qualified(if self.prefixes(name) { self.hook } else { "" }, name)
     }
 
-    /// The changes of prefix, parameters and arena, in the order of the text.
-    fn edits(&self, arena: bool) -> Result<Vec<Edit>, ComposeError> {
+    /// The arrays in storage that the file reads: `@binding(BINDING) var<storage, read> data: array<Elem>;`.
+    fn arrays(&self) -> impl Iterator<Item = ReadArray> + '_ {
+        let tokens = &self.parsed.tokens;
+        let starts_with =
+            |i: usize, words: &[&str]| words.iter().enumerate().all(|(j, &word)| self.text(i + j) == word);
+        (2..tokens.len()).filter_map(move |var| {
+            let declares = starts_with(var, &["var", "<", "storage", ",", "read", ">"]);
+            let binding = (declares && starts_with(var - 1, &[")"])).then_some(var - 2)?;
+            let (name, ty) = (var + 6, var + 8);
+            let length = tokens.get(ty..)?.iter().take_while(|token| token.text != ";").count();
+            (starts_with(ty, &["array", "<"]) && length > 3).then_some(ReadArray {
+                var,
+                binding,
+                name,
+                ty: ty..ty + length,
+            })
+        })
+    }
+
+    /// The hook that names an array's binding: the file's own, or in a body `input` for `input_BINDING`.
+    fn hook_of(&self, array: &ReadArray) -> Option<&'static str> {
+        let binding = self.text(array.binding);
+        match self.hook {
+            "" => binding.strip_suffix("_BINDING"),
+            hook => (binding == "BINDING").then_some(hook),
+        }
+    }
+
+    /// Floats in an element of an array: 1 or 4; `None` if it holds anything else.
+    fn floats(&self, array: &ReadArray) -> Option<u32> {
+        let inside = array.ty.start + 2..array.ty.end - 1;
+        let words: Vec<&str> = inside.map(|i| self.text(i)).collect();
+        let (count, word) = match words[..] {
+            [word] => (1, word),
+            ["vec4", "<", word, ">"] => (4, word),
+            _ => return None,
+        };
+        let hook = if self.prefixes(word) { self.hook } else { "" };
+        let alias = self.constants.iter().find(|&&(of, name, _)| of == hook && name == word);
+        match (count, alias.map_or(word, |(.., value)| if let Value::Type(ty) = value { ty } else { "" })) {
+            (count, "f32") => Some(count),
+            (1, "vec4<f32>") => Some(4),
+            _ => None,
+        }
+    }
+
+    /// The changes of prefix, parameters, arena and texels, in the order of the text.
+    fn edits(&self, arena: bool, texels: &[&str]) -> Result<Vec<Edit>, ComposeError> {
         let parsed = &*self.parsed;
+        let textures: Vec<ReadArray> =
+            self.arrays().filter(|array| self.hook_of(array).is_some_and(|hook| texels.contains(&hook))).collect();
+        // Where the brackets around indices end that become those of a call.
+        let mut closing = HashSet::new();
         if let Some(&member) = parsed.members.iter().find(|&&member| self.prefixes(self.text(member))) {
             // Member access is not prefixed, so a member's declaration must not be.
             return Err(self.error(member, Problem::NameCollision(self.text(member))));
@@ -695,6 +794,32 @@ impl Unit<'_> {
                 let range = token.at..parsed.tokens[parsed.params.end - 1].end();
                 edits.push(Edit { replacement: blank(&self.file.text[range.clone()]), range });
                 i = parsed.params.end;
+                continue;
+            }
+            if let Some(texture) = textures.iter().find(|texture| texture.var == i) {
+                let template = parsed.tokens[i + 1].at..parsed.tokens[i + 5].end();
+                edits.push(Edit { range: template, replacement: String::new() });
+                if self.prefixes(self.text(texture.name)) {
+                    edits.push(insert(parsed.tokens[texture.name].at, &prefix));
+                }
+                let ty = parsed.tokens[texture.ty.start].at..parsed.tokens[texture.ty.end - 1].end();
+                edits.push(Edit { range: ty, replacement: "texture_storage_2d<rgba32float, read>".into() });
+                i = texture.ty.end;
+                continue;
+            }
+            if closing.remove(&i) {
+                edits.push(Edit { range: token.at..token.end(), replacement: ")".into() });
+            } else if self.text(i + 1) == "["
+                && (i == 0 || self.text(i - 1) != ".")
+                && textures.iter().any(|texture| self.text(texture.name) == token.text)
+            {
+                if self.prefixes(token.text) {
+                    edits.push(insert(token.at, &prefix));
+                }
+                let bracket = &parsed.tokens[i + 1];
+                edits.push(Edit { range: bracket.at..bracket.end(), replacement: "_at(".into() });
+                closing.insert(bracket.partner);
+                i += 2;
                 continue;
             }
             i = match token.text {

@@ -15,7 +15,7 @@ const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 
 /// Whether a kernel asks more of a driver than plain shaders do, and has to pass a check on a device before it is used there.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    contraction::is_fast(kernel) || reduce::is_fast(kernel)
+    contraction::is_fast(kernel) || reduce::is_fast(kernel) || !kernel.texels.is_empty()
 }
 
 /// Whether a kernel keeps to its bindings and ends its loops by itself, so that a driver need not see to it: its body's header

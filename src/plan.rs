@@ -38,6 +38,8 @@ impl fmt::Display for Slot {
 pub enum Access {
     /// Only read.
     Read,
+    /// Only read, and through a texture, into which the bytes are copied before the dispatch.
+    ReadTexels,
     /// Written, perhaps read too.
     Write,
 }
@@ -54,6 +56,12 @@ pub struct Binding {
     /// Bytes of an element, by which offsets are counted.
     pub element: u64,
 }
+
+/// Texels in a row of the textures that operands are read through; a texel holds 16 bytes, four f32.
+pub(crate) const TEXEL_ROW: u32 = 4096;
+
+/// Bytes of a texel.
+pub(crate) const TEXEL: u64 = 16;
 
 /// One word of a dispatch's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,6 +108,14 @@ impl Dispatch {
         self.bindings.iter_mut().for_each(|binding| binding.slot = slot(binding.slot));
         self
     }
+
+    /// The dispatch that reads all its operands where they are.
+    pub(crate) fn without_texels(mut self) -> Self {
+        let through = self.bindings.iter_mut().filter(|binding| binding.access == Access::ReadTexels);
+        through.for_each(|binding| binding.access = Access::Read);
+        Arc::make_mut(&mut self.kernel).texels.clear();
+        self
+    }
 }
 
 /// How an op is done on a device: its dispatches, scratch memory and the reason for the choice.
@@ -139,6 +155,20 @@ impl Plan {
     /// A part of the plan.
     pub(crate) fn with_data(&self, data: PlanData) -> Plan {
         Plan { data, altered: self.altered }
+    }
+
+    /// Whether kernels read operands through textures.
+    pub(crate) fn reads_texels(&self) -> bool {
+        self.dispatches
+            .iter()
+            .flat_map(|dispatch| &dispatch.bindings)
+            .any(|binding| binding.access == Access::ReadTexels)
+    }
+
+    /// The plan that reads all operands where they are: in a host's pass, in which nothing is copied.
+    pub(crate) fn without_texels(&self) -> Plan {
+        let dispatches = self.dispatches.iter().cloned().map(Dispatch::without_texels).collect();
+        self.with_data(PlanData { dispatches, ..PlanData::clone(self) })
     }
 
     /// Refuses a plan that the planner did not make.
@@ -276,6 +306,8 @@ pub(crate) struct Assembly {
     op: &'static str,
     composition: Composition,
     bindings: Vec<Binding>,
+    /// The hook of each binding.
+    hooks: Vec<&'static str>,
     params: Vec<(String, Param)>,
     memory: u32,
 }
@@ -291,9 +323,10 @@ impl Assembly {
             enables: Vec::new(),
             params: ParamSpace::Immediate,
             arena,
+            texels: Vec::new(),
             unroll: true,
         };
-        Assembly { op, composition, bindings: Vec::new(), params: Vec::new(), memory: 0 }
+        Assembly { op, composition, bindings: Vec::new(), hooks: Vec::new(), params: Vec::new(), memory: 0 }
     }
 
     /// Fills a hook of the body with a fragment.
@@ -367,7 +400,36 @@ impl Assembly {
         self.constant(hook, "BINDING", Value::U32(number as u32));
         self.param(hook, "offset", Param::Offset(number));
         self.bindings.push(binding);
+        self.hooks.push(hook);
         self
+    }
+
+    /// Reads operands through textures where that is wanted: all of them or none, so that sizes do not make more kernels.
+    fn choose_texels(&mut self, profile: &DeviceProfile) -> Result<()> {
+        let Some(from) = profile.texels else { return Ok(()) };
+        let size = |binding: &Binding| binding.range.end.saturating_sub(binding.range.start);
+        // Most small kernels are done with here.
+        if self.bindings.iter().filter(|binding| binding.access == Access::Read).map(size).sum::<u64>() < from {
+            return Ok(());
+        }
+        let side = u64::from(profile.limits.max_texture_dimension_2d);
+        let most = if side < u64::from(TEXEL_ROW) { 0 } else { u64::from(TEXEL_ROW) * side * TEXEL };
+        let mut reads = Vec::new();
+        for (number, (binding, &hook)) in self.bindings.iter().zip(&self.hooks).enumerate() {
+            let bytes = size(binding);
+            let readable = self.composition.may_read_texels(hook).map_err(|error| self.broken(error.to_string()))?;
+            if binding.access == Access::Read && readable && bytes <= most {
+                reads.push((number, hook, bytes));
+            }
+        }
+        let bytes: u64 = reads.iter().map(|&(.., bytes)| bytes).sum();
+        if bytes >= from && reads.len() as u64 <= u64::from(profile.limits.max_storage_textures_per_shader_stage) {
+            for (number, hook, _) in reads {
+                self.bindings[number].access = Access::ReadTexels;
+                self.composition.texels.push(hook);
+            }
+        }
+        Ok(())
     }
 
     /// Tells of an array in the body's workgroup memory.
@@ -384,7 +446,7 @@ impl Assembly {
         for (limit, needed, available) in [
             (
                 "max_storage_buffers_per_shader_stage",
-                self.bindings.len() as u32,
+                self.bindings.iter().filter(|binding| binding.access != Access::ReadTexels).count() as u32,
                 limits.max_storage_buffers_per_shader_stage,
             ),
             ("max_compute_workgroup_storage_size", self.memory, limits.max_compute_workgroup_storage_size),
@@ -407,6 +469,7 @@ impl Assembly {
 
     /// The dispatch of so many workgroups.
     pub fn dispatch(mut self, profile: &DeviceProfile, workgroups: u64, work: Work) -> Result<Dispatch> {
+        self.choose_texels(profile)?;
         self.expect_room(&profile.limits)?;
         self.param("", "workgroups", Param::U32(u32::try_from(workgroups).unwrap_or(u32::MAX)));
         let grid = fold(self.op, workgroups, profile)?;

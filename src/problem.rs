@@ -115,7 +115,14 @@ impl Request<'_> {
                 let kernels: Vec<&Composition> = built.dispatches.iter().map(|dispatch| &*dispatch.kernel).collect();
                 trust::objection(&kernels, profile)
             };
-            let built = build(&candidate.variant);
+            let mut built = build(&candidate.variant);
+            if let Ok(built) = &mut built
+                && built.dispatches.iter().any(|dispatch| !dispatch.kernel.texels.is_empty())
+                && let Some(objection) = objects(built)
+            {
+                passed_over.push(format!("{} through textures {objection}", candidate.name));
+                built.dispatches = built.dispatches.drain(..).map(Dispatch::without_texels).collect();
+            }
             if let Some(objection) = built.as_ref().ok().and_then(objects) {
                 passed_over.push(format!("{} {objection}", candidate.name));
                 last = Some(Error::Untrusted { op: operands.op, variant: candidate.name, objection });

@@ -53,6 +53,8 @@ fn every_composition_is_valid_on_every_backend() {
             let mut profile = DeviceProfile { class, subgroup_size: (8, 8), ..DeviceProfile::baseline() };
             if class == Class::Cpu {
                 profile.features |= wgpu::Features::SUBGROUP;
+                // Operands are read through textures, or are not.
+                profile.texels = immediates.then_some(0);
             }
             if class == Class::Unknown {
                 profile.features |= wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;

@@ -72,10 +72,11 @@ fn main(
         // unroll
         for (var c = 0u; c < B_LOADS; c++) {
             let column_values = b_quads_turn(b_quads_load(b[c], quad));
+            // A sum stays in registers for all four values of k.
             // unroll
-            for (var q = 0u; q < 4u; q++) {
+            for (var i = 0u; i < ROWS; i++) {
                 // unroll
-                for (var i = 0u; i < ROWS; i++) {
+                for (var q = 0u; q < 4u; q++) {
                     sums[i][c] += subgroupBroadcast(row_values[i / WG_X][q], i % WG_X) * column_values[q];
                 }
             }

@@ -3,12 +3,53 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// A window of a buffer, as a binding sees it.
+/// What a binding sees.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Window {
-    pub buffer: wgpu::Buffer,
-    pub offset: u64,
-    pub bytes: u64,
+pub(crate) enum Window {
+    /// A range of a buffer.
+    Buffer { buffer: wgpu::Buffer, offset: u64, bytes: u64 },
+    /// A whole texture.
+    Texels(wgpu::TextureView),
+}
+
+impl Window {
+    pub fn resource(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Window::Buffer { buffer, offset, bytes } => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: *offset,
+                size: wgpu::BufferSize::new(*bytes),
+            }),
+            Window::Texels(view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+
+    fn is_of(&self, piece: &Piece) -> bool {
+        match (self, piece) {
+            (Window::Buffer { buffer, .. }, Piece::Buffer(other)) => buffer == other,
+            (Window::Texels(view), Piece::Texels(other)) => view == other,
+            _ => false,
+        }
+    }
+}
+
+/// What windows are of.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Buffer(wgpu::Buffer),
+    Texels(wgpu::TextureView),
+}
+
+impl From<wgpu::Buffer> for Piece {
+    fn from(buffer: wgpu::Buffer) -> Self {
+        Piece::Buffer(buffer)
+    }
+}
+
+impl From<wgpu::TextureView> for Piece {
+    fn from(view: wgpu::TextureView) -> Self {
+        Piece::Texels(view)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,9 +111,10 @@ impl BindCache {
     }
 
     /// Drops the entries that hold any of these buffers.
-    pub fn forget(&self, buffers: &[wgpu::Buffer]) {
-        if !buffers.is_empty() {
-            self.entries().groups.retain(|key, _| !key.windows.iter().any(|window| buffers.contains(&window.buffer)));
+    pub fn forget(&self, pieces: &[Piece]) {
+        if !pieces.is_empty() {
+            let gone = |window: &Window| pieces.iter().any(|piece| window.is_of(piece));
+            self.entries().groups.retain(|key, _| !key.windows.iter().any(gone));
         }
     }
 

@@ -142,9 +142,15 @@ impl Gpu {
         let layouts: Vec<Layout> = layouts.iter().map(shrunk).collect();
         let mut profile = DeviceProfile { unchecked: true, learnt: Learnt::default(), ..(*self.profile).clone() };
         profile.contractions.extend(contraction::every(&self.profile));
-        let plans = op.plans(&profile, &layouts).ok()?;
         let same = |small: &Plan| trust::fast(plan).all(|kernel| trust::fast(small).any(|own| own == kernel));
-        Some((plans.into_iter().find(same)?, layouts))
+        // Small operands are read through textures only where they are told to.
+        [profile.texels, profile.texels.map(|_| 0)]
+            .into_iter()
+            .find_map(|texels| {
+                profile.texels = texels;
+                op.plans(&profile, &layouts).ok()?.into_iter().find(same)
+            })
+            .map(|plan| (plan, layouts))
     }
 }
 

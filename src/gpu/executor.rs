@@ -11,16 +11,18 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use crate::compose::ParamSpace;
 use crate::error::Result;
 use crate::gpu::bind::Window;
-use crate::gpu::memory::{Memory, POISON_BYTES, Storage};
+use crate::gpu::memory::{self, Memory, POISON_BYTES, Storage, Texels};
 use crate::gpu::pipelines::{self, Kernel, Kernels, PipelineCache};
-use crate::gpu::placement::{self, Operands, Placed};
+use crate::gpu::placement::{self, Operands};
 use crate::gpu::timing::{Label, Queries, Timings};
-use crate::plan::{Dispatch, Plan};
+use crate::plan::{Access, Dispatch, Plan};
 use crate::profile::DeviceProfile;
 use crate::tensor::AnyTensor;
 
 /// A dispatch bound to memory, ready to be encoded into any pass.
 pub(crate) struct Step {
+    /// The textures that are filled before it, in no pass.
+    fills: Vec<Fill>,
     kernel: Arc<Kernel>,
     group: wgpu::BindGroup,
     params: Vec<u32>,
@@ -43,8 +45,35 @@ impl Step {
     }
 }
 
+/// A texture that an operand is read through, and the bytes of a buffer that go there.
+struct Fill {
+    to: wgpu::TextureView,
+    from: wgpu::Buffer,
+    window: Range<u64>,
+    spare: wgpu::Buffer,
+}
+
+/// What a plan's textures hold, until something writes to the buffers that it came from. They are the plan's own while it is bound:
+/// what is recorded later may fill them anew, since it runs later.
+#[derive(Default)]
+struct Filled(Vec<(Texels, wgpu::Buffer, Range<u64>)>);
+
+impl Filled {
+    /// The texture that holds a window of a buffer.
+    fn find(&self, buffer: &wgpu::Buffer, window: &Range<u64>) -> Option<wgpu::TextureView> {
+        let mut filled = self.0.iter();
+        filled.find(|(_, from, range)| from == buffer && range == window).map(|(texels, ..)| texels.view.clone())
+    }
+
+    /// Forgets what came from a buffer that is written to.
+    fn forget(&mut self, written: &wgpu::Buffer) {
+        self.0.retain(|(_, from, _)| from != written);
+    }
+}
+
 /// Something recorded and not yet submitted.
 enum Command {
+    Fill(Fill),
     Dispatch(Step),
     Copy { from: wgpu::Buffer, from_offset: u64, to: wgpu::Buffer, to_offset: u64, bytes: u64 },
 }
@@ -165,7 +194,8 @@ impl WgpuExecutor {
     pub fn bind(&self, plan: &Plan, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Vec<Step>> {
         self.memory.health.check()?;
         plan.expect_unaltered()?;
-        plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch)).collect()
+        let mut filled = Filled::default();
+        plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch, &mut filled)).collect()
     }
 
     fn kernel(&self, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
@@ -178,27 +208,32 @@ impl WgpuExecutor {
         dispatch: &Dispatch,
         operands: &Operands<'_>,
         scratch: &[Arc<Storage>],
+        filled: &mut Filled,
     ) -> Result<Step> {
         let kernel = self.kernel(dispatch)?;
-        let Placed { windows, params } = placement::place(dispatch, operands, scratch, &self.memory.device.limits());
-        let mut windows = (windows.iter())
-            .map(|w| Ok(Window { buffer: w.storage.buffer()?.clone(), offset: w.offset, bytes: w.bytes }))
-            .collect::<Result<Vec<_>>>()?;
+        let placed = placement::place(dispatch, operands, scratch, &self.memory.device.limits());
+        let (mut windows, mut fills) = (Vec::with_capacity(placed.windows.len() + 1), Vec::new());
+        for (window, binding) in placed.windows.iter().zip(&dispatch.bindings) {
+            let (buffer, offset, bytes) = (window.storage.buffer()?.clone(), window.offset, window.bytes);
+            windows.push(match binding.access {
+                Access::ReadTexels => self.texels(buffer, offset..offset + bytes, filled, &mut fills)?,
+                Access::Read | Access::Write => Window::Buffer { buffer, offset, bytes },
+            });
+        }
+        for (window, binding) in placed.windows.iter().zip(&dispatch.bindings) {
+            if binding.access == Access::Write {
+                filled.forget(window.storage.buffer()?);
+            }
+        }
+        let params = placed.params;
         if let ParamSpace::Uniform { .. } = kernel.params {
             let buffer = self.uniform(&params)?;
-            windows.push(Window { offset: 0, bytes: buffer.size(), buffer });
+            windows.push(Window::Buffer { offset: 0, bytes: buffer.size(), buffer });
         }
         let group = self.memory.binds.get(kernel.id, windows, |windows| {
             let entries: Vec<_> = (0u32..)
                 .zip(windows)
-                .map(|(binding, window)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &window.buffer,
-                        offset: window.offset,
-                        size: wgpu::BufferSize::new(window.bytes),
-                    }),
-                })
+                .map(|(binding, window)| wgpu::BindGroupEntry { binding, resource: window.resource() })
                 .collect();
             self.memory.health.guard(&self.memory.device, plan.op, || {
                 self.memory.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -209,7 +244,25 @@ impl WgpuExecutor {
             })
         })?;
         let label = Some(Label { op: plan.op, variant: plan.variant.clone() });
-        Ok(Step { kernel, group, params, grid: dispatch.grid, label, flops: dispatch.work.flops })
+        Ok(Step { fills, kernel, group, params, grid: dispatch.grid, label, flops: dispatch.work.flops })
+    }
+
+    /// A texture that holds a window of a buffer when the dispatch runs.
+    fn texels(
+        &self,
+        from: wgpu::Buffer,
+        window: Range<u64>,
+        filled: &mut Filled,
+        fills: &mut Vec<Fill>,
+    ) -> Result<Window> {
+        if let Some(view) = filled.find(&from, &window) {
+            return Ok(Window::Texels(view));
+        }
+        let texels = self.memory.acquire_texels(window.end - window.start)?;
+        let view = texels.view.clone();
+        filled.0.push((texels, from.clone(), window.clone()));
+        fills.push(Fill { to: view.clone(), from, window, spare: self.memory.spare_texel()? });
+        Ok(Window::Texels(view))
     }
 
     /// A uniform buffer with these words, never rewritten: the same parameters find it again.
@@ -220,7 +273,7 @@ impl WgpuExecutor {
             return Ok(buffer.clone());
         }
         if uniforms.len() >= CAPACITY {
-            let buffers: Vec<_> = uniforms.drain().map(|(_, buffer)| buffer).collect();
+            let buffers: Vec<_> = uniforms.drain().map(|(_, buffer)| buffer.into()).collect();
             self.memory.binds.forget(&buffers);
         }
         let mut padded = words.to_vec();
@@ -233,6 +286,14 @@ impl WgpuExecutor {
     /// Checks, binds and records a plan; `timed` says whether timings tell of it.
     pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile, timed: bool) -> Result<()> {
         placement::check(plan, operands, self.memory.id)?;
+        let copied = |tensor: &&AnyTensor| tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, plan.op).is_ok();
+        let elsewhere;
+        let plan = if plan.reads_texels() && !operands.inputs.iter().all(copied) {
+            elsewhere = plan.without_texels();
+            &elsewhere
+        } else {
+            plan
+        };
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
         let steps = self.bind(plan, operands, &scratch)?;
         let mut used: Vec<_> =
@@ -249,6 +310,7 @@ impl WgpuExecutor {
             }
             recorder.flops += step.flops;
             recorder.dispatches += 1;
+            recorder.commands.extend(step.fills.drain(..).map(Command::Fill));
             recorder.commands.push(Command::Dispatch(step));
         }
         Ok(())
@@ -273,7 +335,7 @@ impl WgpuExecutor {
         let queries = if readers > 0 {
             let labels = commands.iter().filter_map(|command| match command {
                 Command::Dispatch(step) => step.label.clone(),
-                Command::Copy { .. } => None,
+                Command::Fill(_) | Command::Copy { .. } => None,
             });
             Queries::new(&self.memory, labels, readers)?
         } else {
@@ -286,6 +348,9 @@ impl WgpuExecutor {
             let mut timed = 0;
             while let Some(command) = next.next() {
                 match command {
+                    Command::Fill(fill) => {
+                        memory::fill_texels(&mut encoder, &fill.to, &fill.from, fill.window.clone(), &fill.spare);
+                    }
                     Command::Copy { from, from_offset, to, to_offset, bytes } => {
                         encoder.copy_buffer_to_buffer(from, *from_offset, to, *to_offset, *bytes);
                     }

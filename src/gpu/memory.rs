@@ -1,34 +1,37 @@
 //! Device memory: a bounded pool of buffers, and the storage that tensors share.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::gpu::bind::BindCache;
+use crate::gpu::bind::{BindCache, Piece};
 use crate::gpu::scope::Health;
+use crate::plan::{TEXEL, TEXEL_ROW};
 
 /// Numbers about the memory of a [`Gpu`](crate::Gpu).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// Bytes of the buffers that live tensors, recorded work and programs hold.
+    /// Bytes of the buffers and textures that live tensors, recorded work and programs hold.
     pub live_bytes: u64,
-    /// Number of those buffers.
+    /// Number of those.
     pub live_buffers: u64,
-    /// Bytes of the buffers that wait in the pool for reuse.
+    /// Bytes of the buffers and textures that wait in the pool for reuse.
     pub pooled_bytes: u64,
-    /// Number of those buffers.
+    /// Number of those.
     pub pooled_buffers: u64,
     /// The most bytes, live and pooled together, that there have been.
     pub peak_bytes: u64,
-    /// Buffers that were created.
+    /// Buffers and textures that were created.
     pub created: u64,
-    /// Buffers that were taken from the pool instead.
+    /// Those that were taken from the pool instead.
     pub reused: u64,
 }
 
 #[derive(Default)]
 struct Pool {
-    free: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    buffers: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    textures: BTreeMap<u64, Vec<wgpu::TextureView>>,
     stats: MemoryStats,
 }
 
@@ -46,7 +49,11 @@ pub(crate) struct Memory {
     /// Whether reused buffers are filled with NaN, so that a kernel that leaves a hole in its output is seen.
     poison: bool,
     poison_source: OnceLock<wgpu::Buffer>,
+    spare: OnceLock<wgpu::Buffer>,
 }
+
+/// Four f32 a texel.
+pub(crate) const TEXEL_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
 
 /// Bytes of the buffer that poison is copied from.
 pub(crate) const POISON_BYTES: u64 = 1 << 20;
@@ -58,6 +65,24 @@ const POOL_FLOOR: u64 = 64 << 20;
 
 pub(crate) const TENSOR_USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+/// What the pool keeps and hands out: buffers, and textures, whole, that operands are read through.
+trait Pooled: Clone + Into<Piece> {
+    /// The free ones, by their bytes.
+    fn free(pool: &mut Pool) -> &mut BTreeMap<u64, Vec<Self>>;
+}
+
+impl Pooled for wgpu::Buffer {
+    fn free(pool: &mut Pool) -> &mut BTreeMap<u64, Vec<Self>> {
+        &mut pool.buffers
+    }
+}
+
+impl Pooled for wgpu::TextureView {
+    fn free(pool: &mut Pool) -> &mut BTreeMap<u64, Vec<Self>> {
+        &mut pool.textures
+    }
+}
 
 /// The size of buffer that serves a request: four classes an octave, so at most a quarter is lost.
 fn size_class(bytes: u64) -> u64 {
@@ -83,6 +108,7 @@ impl Memory {
             cap,
             poison,
             poison_source: OnceLock::new(),
+            spare: OnceLock::new(),
         })
     }
 
@@ -99,9 +125,48 @@ impl Memory {
             return Err(too_large(bytes, max));
         }
         let size = size_class(bytes).min(max);
+        let make = || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("tilewise"),
+                size,
+                usage: TENSOR_USAGE,
+                mapped_at_creation: false,
+            })
+        };
+        let (buffer, fresh) = self.take(size, make)?;
+        let storage = self.storage(buffer, size, true);
+        let poison = (!fresh && self.poison).then(|| self.poison_source()).transpose()?;
+        Ok((storage, poison))
+    }
+
+    /// A texture of at least so many bytes, in rows of [`TEXEL_ROW`] texels, or in one shorter row.
+    pub fn acquire_texels(self: &Arc<Self>, bytes: u64) -> Result<Texels> {
+        self.health.check()?;
+        let row = TEXEL * u64::from(TEXEL_ROW);
+        let size = if bytes < row { size_class(bytes) } else { size_class(bytes).next_multiple_of(row) };
+        let make = || {
+            let width = (size.min(row) / TEXEL) as u32;
+            let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+                label: Some("tilewise"),
+                size: wgpu::Extent3d { width, height: size.div_ceil(row) as u32, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: TEXEL_FORMAT,
+                usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            });
+            texture.create_view(&wgpu::TextureViewDescriptor::default())
+        };
+        let (view, _) = self.take(size, make)?;
+        Ok(Texels { view, bytes: size, memory: self.clone() })
+    }
+
+    /// A free piece of the pool, or a new one, and whether it is new.
+    fn take<T: Pooled>(&self, size: u64, make: impl Fn() -> T) -> Result<(T, bool)> {
         let reused = {
             let mut pool = self.pool();
-            let reused = pool.free.get_mut(&size).and_then(Vec::pop);
+            let reused = T::free(&mut pool).get_mut(&size).and_then(Vec::pop);
             if reused.is_some() {
                 pool.stats.pooled_bytes -= size;
                 pool.stats.pooled_buffers -= 1;
@@ -111,17 +176,13 @@ impl Memory {
             }
             reused
         };
-        let fresh = reused.is_none();
-        let buffer = match reused {
-            Some(buffer) => buffer,
-            None => self.create(size)?,
-        };
-        let storage = self.storage(buffer, size, true);
-        let poison = (!fresh && self.poison).then(|| self.poison_source()).transpose()?;
-        Ok((storage, poison))
+        match reused {
+            Some(piece) => Ok((piece, false)),
+            None => Ok((self.create(size, make)?, true)),
+        }
     }
 
-    fn create(&self, size: u64) -> Result<wgpu::Buffer> {
+    fn create<T>(&self, size: u64, make: impl Fn() -> T) -> Result<T> {
         let room =
             |pool: &Pool| self.cap.is_none_or(|cap| pool.stats.live_bytes + pool.stats.pooled_bytes + size <= cap);
         if !room(&self.pool()) {
@@ -137,24 +198,16 @@ impl Memory {
             pool.stats.live_buffers += 1;
             pool.stats.live_bytes - size
         };
-        let create = || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("tilewise"),
-                size,
-                usage: TENSOR_USAGE,
-                mapped_at_creation: false,
-            })
-        };
-        let mut created = self.health.guard(&self.device, "create a buffer", create);
+        let mut created = self.health.guard(&self.device, "create a buffer", &make);
         if matches!(created, Err(Error::OutOfMemory { .. })) && self.trim() > 0 {
-            created = self.health.guard(&self.device, "create a buffer", create);
+            created = self.health.guard(&self.device, "create a buffer", &make);
         }
         let mut pool = self.pool();
         match created {
-            Ok(buffer) => {
+            Ok(piece) => {
                 pool.stats.created += 1;
                 pool.stats.peak_bytes = pool.stats.peak_bytes.max(pool.stats.live_bytes + pool.stats.pooled_bytes);
-                Ok(buffer)
+                Ok(piece)
             }
             Err(error) => {
                 pool.stats.live_bytes -= size;
@@ -203,16 +256,28 @@ impl Memory {
         Ok(self.poison_source.get_or_init(|| buffer).clone())
     }
 
+    /// A buffer of one texel, for [`Texels::fill`]; what is in it lasts from one copy to the next.
+    pub fn spare_texel(&self) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = self.spare.get() {
+            return Ok(buffer.clone());
+        }
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.create_filled(usage, &[0; TEXEL as usize])?;
+        Ok(self.spare.get_or_init(|| buffer).clone())
+    }
+
     /// Destroys the pooled buffers and returns the bytes given back.
     pub fn trim(&self) -> u64 {
-        let (buffers, bytes) = {
+        let (pieces, bytes) = {
             let mut pool = self.pool();
-            let buffers: Vec<_> = std::mem::take(&mut pool.free).into_values().flatten().collect();
+            let buffers = std::mem::take(&mut pool.buffers).into_values().flatten().map(Piece::from);
+            let textures = std::mem::take(&mut pool.textures).into_values().flatten().map(Piece::from);
+            let pieces: Vec<_> = buffers.chain(textures).collect();
             let bytes = std::mem::take(&mut pool.stats.pooled_bytes);
             pool.stats.pooled_buffers = 0;
-            (buffers, bytes)
+            (pieces, bytes)
         };
-        self.binds.forget(&buffers);
+        self.binds.forget(&pieces);
         bytes
     }
 
@@ -220,7 +285,7 @@ impl Memory {
         self.pool().stats
     }
 
-    fn release(&self, buffer: &wgpu::Buffer, size: u64) {
+    fn release<T: Pooled>(&self, piece: &T, size: u64) {
         let keep = {
             let mut pool = self.pool();
             pool.stats.live_bytes -= size;
@@ -230,12 +295,12 @@ impl Memory {
             if keep {
                 pool.stats.pooled_bytes += size;
                 pool.stats.pooled_buffers += 1;
-                pool.free.entry(size).or_default().push(buffer.clone());
+                T::free(&mut pool).entry(size).or_default().push(piece.clone());
             }
             keep
         };
         if !keep {
-            self.binds.forget(std::slice::from_ref(buffer));
+            self.binds.forget(&[piece.clone().into()]);
         }
     }
 }
@@ -288,8 +353,58 @@ impl Drop for BufferBlock {
         if self.owned {
             self.memory.release(&self.buffer, self.bytes);
         } else {
-            self.memory.binds.forget(std::slice::from_ref(&self.buffer));
+            self.memory.binds.forget(&[self.buffer.clone().into()]);
         }
+    }
+}
+
+/// A pooled texture that operands are read through.
+pub(crate) struct Texels {
+    pub view: wgpu::TextureView,
+    bytes: u64,
+    memory: Arc<Memory>,
+}
+
+impl Drop for Texels {
+    fn drop(&mut self) {
+        self.memory.release(&self.view, self.bytes);
+    }
+}
+
+/// Copies bytes of a buffer, from a multiple of 16 on, into a texture, from its beginning on. What is left of a last texel comes through
+/// `spare`, which has room for one, if the buffer ends there.
+pub(crate) fn fill_texels(
+    encoder: &mut wgpu::CommandEncoder,
+    to: &wgpu::TextureView,
+    from: &wgpu::Buffer,
+    window: Range<u64>,
+    spare: &wgpu::Buffer,
+) {
+    let row = u64::from(TEXEL_ROW);
+    // Whole rows, or a part of one.
+    let copy = |encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64, first: u64, texels: u64| {
+        let [x, y, width, height] = [first % row, first / row, texels.min(row), texels.div_ceil(row)].map(|n| n as u32);
+        let bytes_per_row = (height > 1).then_some((row * TEXEL) as u32);
+        let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row, rows_per_image: None };
+        encoder.copy_buffer_to_texture(
+            wgpu::TexelCopyBufferInfo { buffer, layout },
+            wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x, y, z: 0 }, ..to.texture().as_image_copy() },
+            wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        );
+    };
+    // Where the buffer goes on, the last texel may.
+    let end = window.end.next_multiple_of(TEXEL).min(from.size());
+    let texels = (end - window.start) / TEXEL;
+    let whole = texels / row * row;
+    for (first, count) in [(0, whole), (whole, texels - whole)] {
+        if count > 0 {
+            copy(encoder, from, window.start + first * TEXEL, first, count);
+        }
+    }
+    let last = window.start + texels * TEXEL;
+    if last < end {
+        encoder.copy_buffer_to_buffer(from, last, spare, 0, end - last);
+        copy(encoder, spare, 0, texels, 1);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cache::CacheFile;
 use crate::compose::{Composition, ParamSpace, Source};
 use crate::error::{Error, Result};
 use crate::family;
-use crate::gpu::memory::Memory;
+use crate::gpu::memory::{Memory, TEXEL_FORMAT};
 use crate::gpu::unsafe_calls;
 use crate::plan::{Access, Dispatch};
 
@@ -121,11 +121,19 @@ pub(crate) fn build(memory: &Memory, cache: &PipelineCache, dispatch: &Dispatch,
         has_dynamic_offset: false,
         min_binding_size: None,
     };
+    let texels = wgpu::BindingType::StorageTexture {
+        access: wgpu::StorageTextureAccess::ReadOnly,
+        format: TEXEL_FORMAT,
+        view_dimension: wgpu::TextureViewDimension::D2,
+    };
     let entry =
         |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
     let mut entries: Vec<_> = (0u32..)
         .zip(&dispatch.bindings)
-        .map(|(number, binding)| entry(number, storage(binding.access == Access::Read && !composition.arena)))
+        .map(|(number, binding)| match binding.access {
+            Access::ReadTexels => entry(number, texels),
+            access => entry(number, storage(access == Access::Read && !composition.arena)),
+        })
         .collect();
     let mut immediate_size = 0;
     match composition.params {

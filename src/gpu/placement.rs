@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::memory::Storage;
-use crate::plan::{Access, Dispatch, Param, Plan, Slot};
+use crate::plan::{Access, Dispatch, Param, Plan, Slot, TEXEL};
 use crate::tensor::AnyTensor;
 
 /// Operands of one run of a plan.
@@ -111,10 +111,12 @@ pub(crate) fn place<'a>(
         let contested = placed.iter().zip(&dispatch.bindings).enumerate().any(|(j, ((other, _), b))| {
             i != j && other.is(storage) && (b.access == Access::Write || binding.access == Access::Write)
         });
-        let window = if storage.bytes <= limits.max_storage_buffer_binding_size && !contested {
+        // What is copied before it is read is as small as may be too.
+        let copied = binding.access == Access::ReadTexels;
+        let window = if storage.bytes <= limits.max_storage_buffer_binding_size && !contested && !copied {
             0..storage.bytes & !3
         } else {
-            let align = u64::from(limits.min_storage_buffer_offset_alignment);
+            let align = u64::from(limits.min_storage_buffer_offset_alignment).max(TEXEL);
             // An operand without elements may lie at the very end; a window holds a word still.
             let start = range.start.min(storage.bytes.saturating_sub(4)) / align * align;
             start..range.end.next_multiple_of(4).max(start + 4).min(storage.bytes)

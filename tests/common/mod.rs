@@ -113,9 +113,14 @@ pub const fn around(tile: usize) -> [usize; 6] {
     [0, 1, tile - 1, tile, tile + 1, 2 * tile + 3]
 }
 
-/// Every device, planning with small tiles.
+/// Every device, planning with small tiles. Where larger operands are read through textures, small ones are too.
 pub fn small_tiles() -> impl Iterator<Item = Gpu> {
-    devices().iter().map(|gpu| with_profile(gpu, |profile| profile.contractions = usual_bodies(gpu)))
+    devices().iter().map(|gpu| {
+        with_profile(gpu, |profile| {
+            profile.contractions = usual_bodies(gpu);
+            profile.texels = profile.texels.map(|_| 0);
+        })
+    })
 }
 
 /// Whether an adapter is known to keep to IEEE with NaN and infinity, by its name: WGSL does not ask it of devices.

@@ -13,12 +13,29 @@ use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
 use crate::profile::{Class, DeviceProfile};
 
-/// Nanoseconds that a subgroup takes for a load of 16 bytes a lane, wherever it goes: lanes load one after the other.
-const VECTOR_LOAD: f64 = 21.0;
-/// For a load of 4 bytes a lane: the checks around it cost as much as the load.
-const SCALAR_LOAD: f64 = 9.5;
-/// For a multiply-add, and for a broadcast.
-const MULTIPLY_ADD: f64 = 0.18;
+/// Nanoseconds that a subgroup takes.
+#[derive(Clone, Copy)]
+struct Costs {
+    /// For a load of 16 bytes a lane, wherever it goes.
+    vector_load: f64,
+    /// For a load of 4 bytes a lane.
+    scalar_load: f64,
+    multiply_add: f64,
+}
+
+impl Costs {
+    fn of(profile: &DeviceProfile) -> Self {
+        if profile.texels.is_some() {
+            // With AVX2 alone, whose 16 registers hold few sums: the others are loaded and stored.
+            Costs { vector_load: 8.0, scalar_load: 10.0, multiply_add: 0.3 }
+        } else {
+            // Lanes load one after the other, and the checks around a word cost as much as the load.
+            Costs { vector_load: 21.0, scalar_load: 9.5, multiply_add: 0.18 }
+        }
+    }
+}
+
+/// Nanoseconds that a subgroup takes for a broadcast.
 const BROADCAST: f64 = 0.4;
 /// For packing four values a lane: four loads and a store of 16 bytes, and finding the addresses.
 const PACK: f64 = 100.0;
@@ -92,13 +109,14 @@ pub(super) fn ranked(
 
 /// Likewise, with the nanoseconds that each takes on a core.
 fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
+    let costs = Costs::of(profile);
     let mut best = vec![
-        cheapest(direct(profile), |tile| direct_ns(problem, tile)),
-        cheapest(depthwise(profile), |tile| depthwise_ns(problem, operands, tile)),
+        cheapest(direct(profile), |tile| direct_ns(problem, tile, costs)),
+        cheapest(depthwise(profile), |tile| depthwise_ns(problem, operands, tile, costs)),
     ];
     if profile.fixed_subgroup_size().is_some() {
-        best.push(cheapest(broadcast(profile), |tile| broadcast_ns(problem, operands, tile)));
-        best.push(cheapest(patches(profile), |tile| patches_ns(problem, operands, tile)));
+        best.push(cheapest(broadcast(profile), |tile| broadcast_ns(problem, operands, tile, costs)));
+        best.push(cheapest(patches(profile), |tile| patches_ns(problem, operands, tile, costs)));
     }
     best.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_ns(problem, tile, operands, profile)));
     best.retain(|(_, ns)| ns.is_finite());
@@ -115,7 +133,7 @@ fn winograd_ns(
 ) -> Option<(Variant, f64)> {
     let (variant, products, moved) = winograd::fastest(problem, tile, operands, |p, own| timed(p, own, profile))?;
     let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
-    Some((variant, products + moved / lanes * SCALAR_LOAD))
+    Some((variant, products + moved / lanes * Costs::of(profile).scalar_load))
 }
 
 fn cheapest(variants: impl Iterator<Item = Variant>, ns: impl Fn(&Variant) -> f64) -> (Variant, f64) {
@@ -130,21 +148,21 @@ fn tiles(problem: &Contraction, variant: &Variant) -> f64 {
     problem.m.div_ceil(tile_m) as f64 * problem.n.div_ceil(tile_n) as f64 * entries
 }
 
-fn direct_ns(problem: &Contraction, variant: &Variant) -> f64 {
+fn direct_ns(problem: &Contraction, variant: &Variant, costs: Costs) -> f64 {
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
-    let step = (rows + columns) * SCALAR_LOAD + rows * columns * MULTIPLY_ADD;
+    let step = (rows + columns) * costs.scalar_load + rows * columns * costs.multiply_add;
     tiles(problem, variant) * (WORKGROUP + problem.k as f64 * step)
 }
 
-fn depthwise_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant) -> f64 {
+fn depthwise_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant, costs: Costs) -> f64 {
     let Ok(depthwise) = Depthwise::of(problem, variant, operands) else { return f64::INFINITY };
     let counts = depthwise.counts(problem, Class::Cpu);
-    let moved = counts.vectors * VECTOR_LOAD + counts.scalars * SCALAR_LOAD;
+    let moved = counts.vectors * costs.vector_load + counts.scalars * costs.scalar_load;
     let workgroups = (counts.runs / f64::from(variant.lanes.0)).ceil();
-    workgroups * (WORKGROUP + moved + counts.multiply_adds * MULTIPLY_ADD)
+    workgroups * (WORKGROUP + moved + counts.multiply_adds * costs.multiply_add)
 }
 
-fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant) -> f64 {
+fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant, costs: Costs) -> f64 {
     let [a, b] = panels::feeds(problem, operands);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
@@ -153,7 +171,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
         return f64::INFINITY;
     }
     let loads = (rows / lanes).ceil() + columns * if far { far_factor(variant.per_lane.1) } else { 1.0 };
-    let step = loads * VECTOR_LOAD + 4.0 * rows * (BROADCAST + columns * MULTIPLY_ADD);
+    let step = loads * costs.vector_load + 4.0 * rows * (BROADCAST + columns * costs.multiply_add);
     let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
     let packed = |side: Side, feed, outer: usize| match feed {
         Feed::Packed(_) if !side.is_constant(problem, operands) => {
@@ -165,7 +183,7 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
     packing + tiles(problem, variant) * (WORKGROUP + problem.k.div_ceil(4) as f64 * step)
 }
 
-fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant) -> f64 {
+fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant, costs: Costs) -> f64 {
     // With an output channel or two, as in depthwise convolutions, most of a tile is thrown away: 40 ms for 8x64x56x56 and 3x3
     // windows, where the direct body took 28.
     if problem.m * 2 < variant.per_lane.0 as usize {
@@ -174,8 +192,8 @@ fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant)
     let Ok(patches) = Patches::of(operands.op, problem, variant) else { return f64::INFINITY };
     let counts = patches.counts(problem);
     let sums = f64::from(variant.per_lane.0 * variant.per_lane.1);
-    let handed_on = counts.weights * (BROADCAST + f64::from(variant.per_lane.1) * MULTIPLY_ADD);
-    let step = counts.loads * VECTOR_LOAD + handed_on + sums * KEEP;
+    let handed_on = counts.weights * (BROADCAST + f64::from(variant.per_lane.1) * costs.multiply_add);
+    let step = counts.loads * costs.vector_load + handed_on + sums * KEEP;
     let panels = if Side::A.is_constant(problem, operands) { 0.0 } else { counts.panels };
     let packing = (panels * PACK + counts.planes * COPY) / f64::from(variant.lanes.0);
     packing + counts.tiles * (WORKGROUP + counts.steps * step)
