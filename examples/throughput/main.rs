@@ -48,7 +48,7 @@ const ROUND: Duration = Duration::from_millis(10);
 const ROUNDS: usize = 9;
 /// Cases of the table that would take longer than this on a perfect device are left out.
 const PATIENCE: f64 = 0.5;
-/// FLOP/s below which lavapipe on two cores is not alone on its machine: it reaches 190e9.
+/// FLOP/s below which lavapipe on two cores is not alone on its machine: it reaches 180e9.
 const BUSY: f64 = 150e9;
 
 #[derive(Default)]
