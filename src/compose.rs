@@ -262,7 +262,7 @@ pub enum Problem {
     /// More copies than compose makes.
     #[error("unrolling makes {0} copies of this loop's body, more than {MAX_COPIES}")]
     UnrollCopies(u64),
-    /// A hook that does not read one array of floats, or of vectors of four, which a texture could take the place of.
+    /// A hook that does not read one array of f32, or of vectors of four, which a texture could take the place of.
     #[error("hook `{0}` does not read one array of f32 or vec4<f32>")]
     NoTexels(String),
     /// A constant that WGSL cannot write.
@@ -375,26 +375,28 @@ impl Composition {
     }
 }
 
-/// The one array that a hook reads, by its name in the composed text, and the floats of an element: 1 or 4. `None` if it reads another
-/// number of arrays, or something else.
-fn texel_array(units: &[Unit<'_>], hook: &str) -> Option<(String, u32)> {
+/// The one array that a hook reads, by its name in the composed text, and what it holds. `None` if it reads another number of arrays, or
+/// something else.
+fn texel_array(units: &[Unit<'_>], hook: &str) -> Option<(String, Held)> {
     let arrays = units.iter().flat_map(|unit| unit.arrays().map(move |array| (unit, array)));
     let mut own = arrays.filter(|(unit, array)| unit.hook_of(array) == Some(hook));
     let (unit, array) = own.next()?;
-    let floats = unit.floats(&array)?;
-    own.next().is_none().then(|| (unit.global(unit.text(array.name)), floats))
+    let held = unit.held(&array)?;
+    own.next().is_none().then(|| (unit.global(unit.text(array.name)), held))
 }
 
 /// The function through which a hook reads its texture.
 fn texel_function(units: &[Unit<'_>], hook: &str) -> Result<String, ComposeError> {
-    let (name, floats) = texel_array(units, hook)
+    let (name, held) = texel_array(units, hook)
         .ok_or_else(|| ComposeError { at: None, problem: Problem::NoTexels(hook.to_string()) })?;
-    let (ty, row) = (if floats == 1 { "f32" } else { "vec4<f32>" }, 4 / floats * TEXEL_ROW);
-    let (texel, part) = if floats == 1 { ("i / 4u", "[i % 4u]") } else { ("i", "") };
-    Ok(format!(
-        "fn {name}_at(i: u32) -> {ty} {{\n    \
-         return textureLoad({name}, vec2({texel} % {TEXEL_ROW}u, i / {row}u)){part};\n}}\n"
-    ))
+    let at = |texel: &str, row: u32| format!("textureLoad({name}, vec2({texel} % {TEXEL_ROW}u, i / {row}u))");
+    let one = at("i / 4u", 4 * TEXEL_ROW) + "[i % 4u]";
+    let (ty, value) = match held {
+        Held::Float => ("f32", one),
+        Held::FloatInArray => ("array<f32, 1>", format!("array<f32, 1>({one})")),
+        Held::Vector => ("vec4<f32>", at("i", TEXEL_ROW)),
+    };
+    Ok(format!("fn {name}_at(i: u32) -> {ty} {{\n    return {value};\n}}\n"))
 }
 
 fn merge_fields(units: &[Unit<'_>]) -> Result<Vec<Field>, ComposeError> {
@@ -698,6 +700,14 @@ struct ReadArray {
     ty: Range<usize>,
 }
 
+/// What an array that texels take the place of holds.
+#[derive(Clone, Copy)]
+enum Held {
+    Float,
+    FloatInArray,
+    Vector,
+}
+
 /// A change of a file's text. A replacement of the same length keeps the map byte by byte; all bytes of any other come
 /// from `range.start`.
 struct Edit {
@@ -756,20 +766,23 @@ impl Unit<'_> {
         }
     }
 
-    /// Floats in an element of an array: 1 or 4; `None` if it holds anything else.
-    fn floats(&self, array: &ReadArray) -> Option<u32> {
+    /// What an array holds, if texels can hold it.
+    fn held(&self, array: &ReadArray) -> Option<Held> {
         let inside = array.ty.start + 2..array.ty.end - 1;
         let words: Vec<&str> = inside.map(|i| self.text(i)).collect();
-        let (count, word) = match words[..] {
-            [word] => (1, word),
-            ["vec4", "<", word, ">"] => (4, word),
-            _ => return None,
+        let resolved = |word: &'static str| {
+            let hook = if self.prefixes(word) { self.hook } else { "" };
+            let alias = self.constants.iter().find(|&&(of, name, _)| of == hook && name == word);
+            alias.map_or(word, |(.., value)| if let Value::Type(ty) = value { ty } else { word })
         };
-        let hook = if self.prefixes(word) { self.hook } else { "" };
-        let alias = self.constants.iter().find(|&&(of, name, _)| of == hook && name == word);
-        match (count, alias.map_or(word, |(.., value)| if let Value::Type(ty) = value { ty } else { "" })) {
-            (count, "f32") => Some(count),
-            (1, "vec4<f32>") => Some(4),
+        match words[..] {
+            [word] => match resolved(word) {
+                "f32" => Some(Held::Float),
+                "array<f32, 1>" => Some(Held::FloatInArray),
+                "vec4<f32>" => Some(Held::Vector),
+                _ => None,
+            },
+            ["vec4", "<", word, ">"] if resolved(word) == "f32" => Some(Held::Vector),
             _ => None,
         }
     }
@@ -1655,6 +1668,48 @@ fn f() -> u32 {
 
         let first = Composition { enables: vec!["f16"], ..Composition::new(file("body.wgsl", "const X = 1;\n")) };
         assert_eq!(located(&first.compose().unwrap(), "X", 0), "body.wgsl:1:7");
+    }
+
+    #[test]
+    fn textures_take_the_place_of_arrays() {
+        let load = |elem| {
+            let text = "\
+@group(0) @binding(BINDING) var<storage, read> data: array<ELEM>;
+fn load(i: u32) -> ELEM {
+    let other = data[u32(data[i + 1u].x)]; // data[0]
+    return data[i];
+}
+";
+            file("load.wgsl", text.replace("ELEM", elem).leak())
+        };
+        let compose = |elem, ty| {
+            let constants = vec![("a", "BINDING", Value::U32(3)), ("a", "Unit", Value::Type(ty))];
+            let body = Composition::new(file("body.wgsl", ""));
+            Composition { fragments: vec![("a", load(elem))], constants, texels: vec!["a"], ..body }.compose()
+        };
+        let vectors = "\
+@group(0) @binding(a_BINDING) var a_data: texture_storage_2d<rgba32float, read>;
+fn a_load(i: u32) -> vec4<f32> {
+    let other = a_data_at(u32(a_data_at(i + 1u).x)); // data[0]
+    return a_data_at(i);
+}
+";
+        let at =
+            "fn a_data_at(i: u32) -> vec4<f32> {\n    return textureLoad(a_data, vec2(i % 4096u, i / 4096u));\n}\n";
+        let text = compose("vec4<f32>", "f32").unwrap().text;
+        assert!(text.trim_start().starts_with(vectors) && text.ends_with(at), "{text}");
+        for (elem, ty, returned) in [
+            ("Unit", "vec4<f32>", "-> vec4<f32> {\n    return textureLoad(a_data, vec2(i % 4096u, i / 4096u));"),
+            ("Unit", "f32", "-> f32 {\n    return textureLoad(a_data, vec2(i / 4u % 4096u, i / 16384u))[i % 4u];"),
+            ("Unit", "array<f32, 1>", "-> array<f32, 1> {\n    return array<f32, 1>(textureLoad("),
+        ] {
+            let text = compose(elem, ty).unwrap().text;
+            assert!(text.contains(returned), "{text}");
+        }
+        for (elem, ty) in [("Unit", "vec4<f16>"), ("Unit", "u32"), ("vec4<Unit>", "f16"), ("vec2<f32>", "f32")] {
+            let error = compose(elem, ty).unwrap_err();
+            assert_eq!(error.problem, Problem::NoTexels("a".into()), "{elem}, {ty}");
+        }
     }
 
     #[test]
