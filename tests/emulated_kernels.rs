@@ -78,6 +78,8 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
                 let gpu = with_profile(gpu, |profile| {
                     profile.class = class;
                     profile.contractions = bodies(gpu);
+                    // As drivers on the CPU read operands.
+                    profile.texels = (class == Class::Cpu).then_some(0);
                     if uniform {
                         profile.features.remove(wgpu::Features::IMMEDIATES);
                     }
@@ -88,10 +90,12 @@ fn run_all(gpu: &Gpu, cases: Vec<Case>, ways: &[(bool, bool)], dtype: DType, ker
                         assert_eq!(text.contains("var<uniform>"), uniform, "{plan}");
                         kernels.insert(dispatch.kernel.body.path.to_owned());
                     }
-                    // Both classes plan for most of the same variants, for operands aligned well and badly.
+                    // Both classes plan for most of the same variants, for operands aligned well and badly, read as they are and through
+                    // textures.
                     if ran.insert((
                         plan.variant.clone(),
                         plan.inputs.iter().map(|layout| layout.align).collect::<Vec<_>>(),
+                        plan.dispatches.iter().any(|dispatch| !dispatch.kernel.texels.is_empty()),
                     )) {
                         let report = verify::plan(&gpu, &*op, &plan, &inputs).unwrap();
                         assert!(report.passed() && report.suspect == 0, "{report}");

@@ -81,6 +81,17 @@ type Regs = Rc<[Reg]>;
 enum Value {
     Regs(Regs),
     Pointer(Pointer),
+    Texel(Texel),
+}
+
+/// Four floats that a texture's load gives. Memory is read when they are used, and no more of it: the floats beside one that is wanted
+/// may be another's, or beyond the end.
+#[derive(Clone, Debug)]
+struct Texel {
+    /// The floats of the texture.
+    floats: Pointer,
+    /// The number of the texel's first.
+    first: Reg,
 }
 
 struct Lowerer<'a> {
@@ -162,6 +173,10 @@ impl<'a> Lowerer<'a> {
                 (AddressSpace::Storage { access }, Some((group, binding))) => {
                     let writable = access.contains(naga::StorageAccess::STORE);
                     memory(self.buffer(variable, &shape, BufferBinding::Storage { group, binding, writable }), 0)
+                }
+                (AddressSpace::Handle, Some((group, binding))) => {
+                    let binding = BufferBinding::Storage { group, binding, writable: false };
+                    memory(self.buffer(variable, &shape, binding), 0)
                 }
                 (AddressSpace::Immediate, _) => memory(self.buffer(variable, &shape, BufferBinding::Immediate), 0),
                 (space, _) => return self.unsupported(format!("variables in address space {space:?}")),

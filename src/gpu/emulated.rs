@@ -351,7 +351,9 @@ impl EmulatorExecutor {
 
     /// Holds a dispatch against the limits that wgpu would hold it against.
     fn expect_limits(&self, plan: &Plan, dispatch: &Dispatch, placed: &Placed<'_>) -> Result<()> {
-        let widest = placed.windows.iter().map(|window| window.bytes).max().unwrap_or(0);
+        let windows = placed.windows.iter().zip(&dispatch.bindings);
+        let buffers = windows.filter(|(_, binding)| binding.access != Access::ReadTexels).map(|(window, _)| window);
+        let (count, widest) = (buffers.clone().count(), buffers.map(|window| window.bytes).max().unwrap_or(0));
         let immediates = match dispatch.kernel.params {
             ParamSpace::Immediate => placed.params.len() as u64 * 4,
             ParamSpace::Uniform { .. } => 0,
@@ -363,11 +365,7 @@ impl EmulatorExecutor {
                 dispatch.grid.into_iter().max().unwrap_or(0).into(),
                 limits.max_compute_workgroups_per_dimension.into(),
             ),
-            (
-                "max_storage_buffers_per_shader_stage",
-                placed.windows.len() as u64,
-                limits.max_storage_buffers_per_shader_stage.into(),
-            ),
+            ("max_storage_buffers_per_shader_stage", count as u64, limits.max_storage_buffers_per_shader_stage.into()),
             ("max_storage_buffer_binding_size", widest, limits.max_storage_buffer_binding_size),
             ("max_immediate_size", immediates, limits.max_immediate_size.into()),
         ] {

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use naga::proc::IndexableLength;
-use naga::{Handle, Module, Scalar, ScalarKind, Type, TypeInner};
+use naga::{
+    Handle, ImageClass, ImageDimension, Module, Scalar, ScalarKind, StorageAccess, StorageFormat, Type, TypeInner,
+};
 
 use crate::emulator::code::LEAST_LANES;
 
@@ -123,6 +125,16 @@ impl Shape {
                 Ok(Rc::new(Shape { kind: ShapeKind::Cooperative, words, size, align: size, has_bool: false }))
             }
             TypeInner::BindingArray { .. } => Err("arrays of bindings".into()),
+            // A texture that operands are read through is bound as what is copied there on a device: the floats themselves.
+            TypeInner::Image {
+                dim: ImageDimension::D2,
+                arrayed: false,
+                class: ImageClass::Storage { format, access },
+            } if format == StorageFormat::Rgba32Float && access == StorageAccess::LOAD => {
+                let float = Shape::scalar(Scalar::F32, false)?;
+                let (stride, align) = (float.size, float.align);
+                Shape::sequence(float, None, stride, align)
+            }
             TypeInner::Image { .. } | TypeInner::Sampler { .. } => Err("textures and samplers".into()),
             TypeInner::Pointer { .. } | TypeInner::ValuePointer { .. } => Err("pointers as values".into()),
             TypeInner::AccelerationStructure { .. } | TypeInner::RayQuery { .. } => Err("ray queries".into()),

@@ -123,6 +123,35 @@ fn writes_floats(declarations: &str, body: &str, expected: &[f32]) {
     assert_eq!(floats, expected);
 }
 
+/// Of words 0, 1, 2, ... as bits of floats.
+const TEXTURE: &str = "
+    @group(0) @binding(2) var texels: texture_storage_2d<rgba32float, read>;
+    fn bits(i: u32) -> vec4u { return bitcast<vec4u>(textureLoad(texels, vec2(i % 4096u, i / 4096u))); }
+    fn bit(i: u32) -> u32 { return bitcast<u32>(textureLoad(texels, vec2(i / 4u % 4096u, i / 16384u))[i % 4u]); }";
+
+#[test]
+fn textures_are_read_as_the_buffers_that_they_are_copied_from() {
+    let body = "let v = bits(seed + 3u);
+        out[0] = v.x; out[1] = v.y; out[2] = v.z; out[3] = v.w; out[4] = bit(seed + 37u); out[5] = bit(63u);
+        out[6] = bitcast<u32>(textureLoad(texels, vec2(seed, seed)).y);";
+    writes(TEXTURE, body, &[12, 13, 14, 15, 37, 63, 1]);
+}
+
+#[test]
+fn what_lies_beyond_a_texture_is_found() {
+    for (body, beyond) in [
+        ("out[0] = bit(seed + 64u);", 1),
+        // A whole texel, whose floats are counted one by one.
+        ("out[0] = bits(seed + 16u).x;", 4),
+        // A column beyond a row, which would be another row's; the last column instead is beyond the end too.
+        ("out[0] = u32(textureLoad(texels, vec2(seed + 4096u, 0u)).x);", 2),
+        ("out[0] = u32(textureLoad(texels, vec2(seed, 1u)).x);", 1),
+    ] {
+        let (_, found) = run_code(&lowered(&kernel(TEXTURE, body)).unwrap());
+        assert_eq!(found, beyond, "{body}");
+    }
+}
+
 #[test]
 fn control_flow_nests() {
     writes(
@@ -618,6 +647,11 @@ fn what_is_not_supported_is_named() {
         ("", "let x = bitcast<i64>(7lu);", "literal U64(7)"),
         ("var<workgroup> a: atomic<u64>;", "atomicAdd(&a, 1lu);", "Uint of 8 bytes"),
         ("@group(1) @binding(0) var<storage> a: array<vec2<u64>>;", "let x = a[seed];", "Uint of 8 bytes"),
+        (
+            "@group(1) @binding(0) var t: texture_storage_2d<rgba16float, read>;",
+            "out[0] = u32(textureLoad(t, vec2u()).x);",
+            "textures",
+        ),
         (
             "@group(1) @binding(0) var t: texture_storage_2d<r32uint, write>;",
             "textureStore(t, vec2u(), vec4u());",

@@ -96,6 +96,7 @@ fn operands(expression: &Expression, mut f: impl FnMut(Handle<Expression>)) {
         Expression::AccessIndex { base, .. } => f(base),
         Expression::Splat { value, .. } => f(value),
         Expression::Swizzle { vector, .. } => f(vector),
+        Expression::ImageLoad { coordinate, .. } => f(coordinate),
         Expression::Load { pointer } | Expression::ArrayLength(pointer) => f(pointer),
         Expression::Unary { expr, .. } | Expression::As { expr, .. } => f(expr),
         Expression::Binary { left, right, .. } => [left, right].into_iter().for_each(f),

@@ -7,8 +7,9 @@ use naga::{BinaryOperator, Expression, Handle, RelationalFunction, Scalar, Scala
 
 use super::layout::{Shape, ShapeKind};
 use super::memory::{Pointer, Root};
-use super::{Lowerer, Regs, Result, Value};
-use crate::emulator::code::{BinaryOp, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
+use super::{Lowerer, Regs, Result, Texel, Value};
+use crate::emulator::code::{BinaryOp, Length, Memory, Op, Place, Reg, TernaryOp, UnaryOp};
+use crate::plan::TEXEL_ROW;
 
 impl<'a> Lowerer<'a> {
     /// What an expression is that has been evaluated, or that can be at any time.
@@ -24,8 +25,33 @@ impl<'a> Lowerer<'a> {
     pub(super) fn regs(&mut self, handle: Handle<Expression>) -> Result<Regs> {
         match self.value(handle)? {
             Value::Regs(regs) => Ok(regs),
+            Value::Texel(texel) => {
+                let numbers = (0..4).map(|number| self.constant(number)).collect::<Vec<_>>();
+                let floats = numbers.into_iter().map(|number| self.float_of(&texel, number));
+                let regs: Regs = floats.collect::<Result<Vec<_>>>()?.into();
+                Ok(regs)
+            }
             Value::Pointer(_) => self.unsupported("a pointer as a value"),
         }
+    }
+
+    /// One of the four floats of a texel.
+    fn float_of(&mut self, texel: &Texel, number: Reg) -> Result<Reg> {
+        let at = self.binary(BinaryOp::AddI, texel.first, number);
+        let float = self.element(&texel.floats, at)?;
+        Ok(self.load(&float, false)[0])
+    }
+
+    /// What a load from a texture gives: at x and y, the four floats of a texel.
+    fn texel(&mut self, image: Handle<Expression>, coordinate: Handle<Expression>) -> Result<Value> {
+        let (floats, coordinate) = (self.pointer(image)?, self.regs(coordinate)?);
+        let [x, y] = coordinate[..] else { return self.unsupported("textures of other dimensions than two") };
+        let column = self.temporary();
+        self.op(Op::Bound { to: column, index: x, length: Length::Const(TEXEL_ROW) });
+        let [row, four] = [TEXEL_ROW, 4].map(|number| self.constant(number));
+        let above = self.binary(BinaryOp::MulI, y, row);
+        let texel = self.binary(BinaryOp::AddI, above, column);
+        Ok(Value::Texel(Texel { floats, first: self.binary(BinaryOp::MulI, texel, four) }))
     }
 
     /// The register of a scalar.
@@ -39,7 +65,7 @@ impl<'a> Lowerer<'a> {
     pub(super) fn pointer(&mut self, handle: Handle<Expression>) -> Result<Pointer> {
         match self.value(handle)? {
             Value::Pointer(pointer) => Ok(pointer),
-            Value::Regs(_) => self.unsupported("a value as a pointer"),
+            Value::Regs(_) | Value::Texel(_) => self.unsupported("a value as a pointer"),
         }
     }
 
@@ -89,6 +115,10 @@ impl<'a> Lowerer<'a> {
             Expression::AccessIndex { base, index } => match self.value(base)? {
                 Value::Pointer(pointer) => return Ok(Value::Pointer(self.part(&pointer, index)?)),
                 Value::Regs(regs) => self.part_of(&regs, base, index)?,
+                Value::Texel(texel) => {
+                    let index = self.constant(index);
+                    [self.float_of(&texel, index)?].into()
+                }
             },
             Expression::Splat { size, value } => vec![self.reg(value)?; size as usize].into(),
             Expression::Swizzle { size, vector, pattern } => {
@@ -132,6 +162,9 @@ impl<'a> Lowerer<'a> {
             }
             Expression::CooperativeLoad { ref data, .. } => self.cooperative_load(handle, data)?,
             Expression::CooperativeMultiplyAdd { a, b, c } => self.cooperative_multiply_add([a, b, c])?,
+            Expression::ImageLoad { image, coordinate, array_index: None, sample: None, level: None } => {
+                return self.texel(image, coordinate);
+            }
             Expression::ImageSample { .. } | Expression::ImageLoad { .. } | Expression::ImageQuery { .. } => {
                 return self.unsupported("textures");
             }
@@ -154,6 +187,12 @@ impl<'a> Lowerer<'a> {
     fn access(&mut self, base: Handle<Expression>, index: Reg) -> Result<Value> {
         match self.value(base)? {
             Value::Pointer(pointer) => Ok(Value::Pointer(self.element(&pointer, index)?)),
+            Value::Texel(texel) => {
+                let four = Length::Const(4);
+                let number = self.temporary();
+                self.op(Op::Bound { to: number, index, length: four });
+                Ok(Value::Regs([self.float_of(&texel, number)?].into()))
+            }
             Value::Regs(regs) => {
                 let shape = self.shape_of(base)?;
                 if let (Some(&index), ShapeKind::Sequence { count: Some(count), .. }) =
