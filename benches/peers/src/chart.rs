@@ -80,7 +80,7 @@ pub fn draw(adapter: &str, rows: &[Row]) -> String {
     let bottom = TOP + PITCH * rows.len() as f64 + GAP * shapes.len() as f64;
     let mut svg = Svg::new(
         [WIDTH, bottom + 10.0],
-        &format!("tilewise beside other libraries: {adapter}"),
+        adapter,
         "tilewise's rate over each peer's on the same shape, by medians, on a logarithmic scale; left of 1 the peer is faster",
     );
     let scale = Scale::new(&rows);
