@@ -1,8 +1,7 @@
 //! The table as a picture: a bar for each row, as long as its share of the limit.
 
-use std::fmt::Write;
-
 use crate::Row;
+use crate::svg::Svg;
 
 const WIDTH: f64 = 900.0;
 /// Where bars start, and where those of the whole limit end.
@@ -21,14 +20,6 @@ const ARITHMETIC: &str = "#4e79a7";
 const MEMORY: &str = "#59a14f";
 const OTHER: &str = "#b07aa1";
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn text(svg: &mut String, [x, y]: [f64; 2], class: &str, text: &str) {
-    let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\" class=\"{class}\">{}</text>", escaped(text));
-}
-
 /// A row's colour, and what stands behind its bar.
 fn legend(row: &Row, flops_per_byte: f64) -> (&'static str, String) {
     let rate = match row.gflops {
@@ -43,23 +34,15 @@ fn legend(row: &Row, flops_per_byte: f64) -> (&'static str, String) {
 /// Draws rows of a device whose limits are in a line of the head.
 pub fn draw(adapter: &str, limits: &str, flops_per_byte: f64, rows: &[Row]) -> String {
     let height = TOP + PITCH * rows.len() as f64 + 10.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <style>.head {{ font-size: 15px; font-weight: bold }} .end {{ text-anchor: end }}</style>\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n"
-    );
-    text(&mut svg, [10.0, 20.0], "head", adapter);
-    text(&mut svg, [10.0, 40.0], "", limits);
+    let mut svg = Svg::new([WIDTH, height], adapter, limits);
     for (number, row) in rows.iter().enumerate() {
         let y = TOP + PITCH * number as f64;
         let (colour, words) = legend(row, flops_per_byte);
         let width = (END - START) * row.fraction_of_limit.min(MOST);
-        text(&mut svg, [START - 8.0, y + BAR - 2.0], "end", &format!("{} {}", row.op, row.shape));
-        let _ =
-            writeln!(svg, "<rect x=\"{START}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>");
-        text(&mut svg, [START + width + 6.0, y + BAR - 2.0], "", &words);
+        svg.text([START - 8.0, y + BAR - 2.0], "end", &format!("{} {}", row.op, row.shape));
+        svg.bar([START, y, width, BAR], colour);
+        svg.text([START + width + 6.0, y + BAR - 2.0], "", &words);
     }
-    let bottom = TOP + PITCH * rows.len() as f64;
-    let _ = writeln!(svg, "<path d=\"M{END} {TOP}V{bottom}\" stroke=\"black\" stroke-dasharray=\"3\"/>\n</svg>");
-    svg
+    svg.line(END, [TOP, TOP + PITCH * rows.len() as f64], "black");
+    svg.finish()
 }

@@ -5,6 +5,7 @@
 mod cases;
 mod chart;
 mod limits;
+mod svg;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -19,6 +19,9 @@ pub trait Prepared {
     fn result(&mut self) -> Result<Vec<f32>, Failure>;
 }
 
+/// What tilewise is called among the libraries.
+pub const OWN: &str = "tilewise";
+
 /// A library.
 pub trait Library {
     /// With its version, where it is not tilewise.

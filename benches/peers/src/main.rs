@@ -3,10 +3,16 @@
 //!     cargo run --release --manifest-path benches/peers/Cargo.toml
 
 mod cases;
+mod chart;
 mod libraries;
+mod row;
+#[path = "../../../examples/throughput/svg.rs"]
+mod svg;
 
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,6 +22,7 @@ use tilewise::{Gpu, verify};
 
 use cases::{Case, cases};
 use libraries::{Failure, Library, Prepared};
+use row::{Figures, Row};
 
 const HELP: &str = "\
 Time tilewise beside burn (wgpu), gemm and rten (CPU). Every result is held against tilewise's CPU reference first; the rounds
@@ -26,10 +33,12 @@ Usage: cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
   --full             2048 square too: minutes more where no GPU is
   --only NAME        only the ops whose name contains this
   --json             a line of JSON for each library and shape
+  --svg FILE         a chart of the ratios, beside the table itself
   --help             print this
 
 Each shape runs in a process of its own. A peer that panics on a thread of its own there, as burn 0.23.0-pre.1 does when a
-wait takes longer than a second, is told so and tried once more. burn tunes itself when a shape is first met; that is not timed. Operands and results stay in each library's own memory.
+wait takes longer than a second, is told so and tried once more. burn tunes itself when a shape is first met; that is not
+timed. Operands and results stay in each library's own memory.
 A ratio above 1 is a shape on which tilewise is that many times as fast as the peer.
 
 Exit status: 0, 1 if a result of tilewise is wrong or missing, 2 for bad input or no device.";
@@ -47,6 +56,7 @@ struct Arguments {
     full: bool,
     only: String,
     json: bool,
+    svg: Option<PathBuf>,
     /// The case to run in this process, and the libraries to leave out, by their numbers: how the processes are started.
     case: Option<usize>,
     without: Vec<usize>,
@@ -61,6 +71,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("full") => arguments.full = true,
             Long("only") => arguments.only = parser.value()?.string()?,
             Long("json") => arguments.json = true,
+            Long("svg") => arguments.svg = Some(parser.value()?.into()),
             Long("case") => arguments.case = Some(parser.value()?.parse()?),
             Long("without") => arguments.without.push(parser.value()?.parse()?),
             Long("help") | Short('h') => return Ok(None),
@@ -78,7 +89,7 @@ const ATTEMPTS: usize = 2;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Ends the process where a library panics on a thread of its own: whoever waits for that thread would wait for ever.
-fn end_with_foreign_threads(names: Vec<&'static str>, case: &Case, as_json: bool) {
+fn end_with_foreign_threads(names: Vec<&'static str>, case: &Case) {
     let (op, sizes) = (case.name, case.sizes());
     let main = std::thread::current().id();
     let default = std::panic::take_hook();
@@ -88,7 +99,8 @@ fn end_with_foreign_threads(names: Vec<&'static str>, case: &Case, as_json: bool
         }
         let running = RUNNING.load(Ordering::Relaxed);
         let message = panic.payload_as_str().unwrap_or("without a word");
-        print_failure(op, &sizes, names[running], &format!("panicked on a thread of its own: {message}"), as_json);
+        let failure = format!("panicked on a thread of its own: {message}");
+        println!("{}", Row::new(op, &sizes, names[running], Err(failure)).to_json());
         std::process::exit((LOST + running) as i32);
     }));
 }
@@ -225,64 +237,58 @@ fn measure(libraries: &[Box<dyn Library>], without: &[usize], inputs: &Inputs<'_
     entrants.into_iter().map(|(_, name, entrant)| (name, entrant.map(|mut entrant| entrant.summary()))).collect()
 }
 
-fn print(inputs: &Inputs<'_>, outcomes: &Outcomes, as_json: bool) {
-    let (op, sizes) = (inputs.case.name, inputs.case.sizes());
+/// Tells the process that started this one.
+fn tell(inputs: &Inputs<'_>, outcomes: Outcomes) {
     let own = outcomes.first().and_then(|(_, outcome)| outcome.as_ref().ok()).map(|times| times.median);
     for (library, outcome) in outcomes {
-        match outcome {
-            Ok(times) => {
-                let (rate, unit) = inputs.rate(times.median);
-                let ratio = own.map(|own| times.median / own);
-                if as_json {
-                    let object = serde_json::json!({
-                        "op": op, "shape": sizes, "library": library, "ms_median": times.median, "ms_min": times.least,
-                        "rate": rate, "unit": unit, "tilewise_faster": ratio,
-                    });
-                    println!("{object}");
-                } else {
-                    let ratio = ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
-                    println!(
-                        "{op:14} {sizes:24} {library:18} {:10.3} {:10.3} {rate:8.2} {unit:7} {ratio:>8}",
-                        times.median, times.least
-                    );
-                }
-            }
-            Err(failure) => print_failure(op, &sizes, library, failure, as_json),
-        }
-    }
-}
-
-fn print_failure(op: &str, sizes: &str, library: &str, failure: &str, as_json: bool) {
-    if as_json {
-        println!("{}", serde_json::json!({"op": op, "shape": sizes, "library": library, "failure": failure}));
-    } else {
-        println!("{op:14} {sizes:24} {library:18} failed: {failure}");
+        let figures = outcome.map(|Times { median, least }| {
+            let (rate, unit) = inputs.rate(median);
+            Figures { median, least, rate, unit: unit.into(), tilewise_faster: own.map(|own| median / own) }
+        });
+        println!("{}", Row::new(inputs.case.name, &inputs.case.sizes(), library, figures).to_json());
     }
 }
 
 /// Whether the result of tilewise was right. In this process.
-fn run_case(arguments: &Arguments, case: &Case) -> Result<bool, Failure> {
+fn run_case(case: &Case, without: &[usize]) -> Result<bool, Failure> {
     let gpu = Gpu::new()?;
     let libraries = libraries::all(&gpu);
-    end_with_foreign_threads(libraries.iter().map(|library| library.name()).collect(), case, arguments.json);
+    end_with_foreign_threads(libraries.iter().map(|library| library.name()).collect(), case);
     let inputs = Inputs::new(&gpu, case)?;
-    let outcomes = measure(&libraries, &arguments.without, &inputs);
-    print(&inputs, &outcomes, arguments.json);
-    Ok(outcomes.first().is_some_and(|(_, outcome)| outcome.is_ok()))
+    let outcomes = measure(&libraries, without, &inputs);
+    let right = outcomes.first().is_some_and(|(_, outcome)| outcome.is_ok());
+    tell(&inputs, outcomes);
+    Ok(right)
 }
 
-/// As [`run_case`] in a process of its own, and in another where a peer was lost.
-fn start_case(arguments: &Arguments, number: usize) -> Result<bool, Failure> {
+/// As [`run_case`] in a process of its own, and in another where a peer was lost. Every row is printed and kept.
+fn start_case(arguments: &Arguments, number: usize, rows: &mut Vec<Row>) -> Result<bool, Failure> {
     let mut lost: Vec<usize> = Vec::new();
     loop {
         let times = |library: usize| lost.iter().filter(|&&other| other == library).count();
-        let mut child = Command::new(std::env::current_exe()?);
-        child.arg("--case").arg(number.to_string());
-        child.args(arguments.full.then_some("--full")).args(arguments.json.then_some("--json"));
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--case").arg(number.to_string()).args(arguments.full.then_some("--full"));
         for library in lost.iter().filter(|&&library| times(library) >= ATTEMPTS) {
-            child.arg("--without").arg(library.to_string());
+            command.arg("--without").arg(library.to_string());
         }
-        match child.status()?.code().map(|code| code as usize) {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        for line in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+            let line = line?;
+            match Row::from_json(&line) {
+                Some(row) => {
+                    if arguments.json {
+                        println!("{line}")
+                    } else {
+                        println!("{row}")
+                    }
+                    rows.retain(|other| !other.is_retold_by(&row));
+                    rows.push(row);
+                }
+                // A library's own words.
+                None => eprintln!("{line}"),
+            }
+        }
+        match child.wait()?.code().map(|code| code as usize) {
             Some(0) => return Ok(true),
             // tilewise itself may not be lost.
             Some(1 | LOST) => return Ok(false),
@@ -296,18 +302,21 @@ fn start_case(arguments: &Arguments, number: usize) -> Result<bool, Failure> {
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let cases = cases(arguments.full);
     if let Some(number) = arguments.case {
-        return run_case(arguments, cases.get(number).ok_or("no case has this number")?);
+        return run_case(cases.get(number).ok_or("no case has this number")?, &arguments.without);
     }
+    let profile = Gpu::new()?.profile().clone();
     if !arguments.json {
-        println!("{}", Gpu::new()?.profile());
-        println!(
-            "{:14} {:24} {:18} {:>10} {:>10} {:>8} {:7} {:>8}",
-            "op", "inputs", "library", "ms median", "ms min", "rate", "", "tilewise"
-        );
+        println!("{profile}");
+        println!("{}", row::HEAD);
     }
     let mut right = true;
+    let mut rows = Vec::new();
     for (number, _) in cases.iter().enumerate().filter(|(_, case)| case.name.contains(&arguments.only)) {
-        right &= start_case(arguments, number)?;
+        right &= start_case(arguments, number, &mut rows)?;
+    }
+    if let Some(file) = &arguments.svg {
+        let picture = chart::draw(&format!("{} ({})", profile.name, profile.driver), &rows);
+        std::fs::write(file, picture).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(right)
 }

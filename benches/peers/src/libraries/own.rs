@@ -2,14 +2,14 @@
 
 use tilewise::{AnyTensor, Gpu, Operand, Plan, Tensor};
 
-use super::{Failure, Library, Prepared};
+use super::{Failure, Library, OWN, Prepared};
 use crate::cases::Case;
 
 pub struct Own(pub Gpu);
 
 impl Library for Own {
     fn name(&self) -> &'static str {
-        "tilewise"
+        OWN
     }
 
     fn prepare(&self, case: &Case, inputs: &[Vec<f32>]) -> Result<Option<Box<dyn Prepared>>, Failure> {
@@ -19,7 +19,7 @@ impl Library for Own {
         let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
         let plan = case.op().plan(gpu.profile(), &layouts)?;
         let output = gpu.empty::<f32>(&plan.outputs[0].shape)?;
-        gpu.warm(&plan)?;
+        gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Some(Box::new(Run { gpu, plan, inputs, output })))
     }
 }
