@@ -142,6 +142,22 @@ fn textures_are_pooled() {
 }
 
 #[test]
+fn where_memory_is_short_there_are_no_textures() {
+    if device().is_none() {
+        return;
+    }
+    // The operand and the result, and nothing for a copy.
+    let gpu = Gpu::builder().memory_limit(2 << 20).build().unwrap();
+    let gpu = with_profile(&gpu, |profile| profile.texels = Some(0));
+    let elements: Vec<f32> = (0..1 << 18).map(negative).collect();
+    let x = gpu.tensor(&[1 << 18], &elements).unwrap();
+    let y: tilewise::Tensor<f32> = gpu.apply(&Unary::from(Activation::Relu), &[&x]).unwrap();
+    assert_eq!(gpu.stats().live_bytes, 2 << 20);
+    let expected: Vec<f32> = elements.iter().map(|x| x.max(0.0)).collect();
+    assert_eq!(gpu.download(&y).unwrap(), expected);
+}
+
+#[test]
 fn kernels_that_were_not_checked_read_buffers_where_that_is_asked_for() {
     let square = Layout::new(&[64, 64], DType::F32);
     let layouts = [square.clone(), square];

@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use crate::compose::ParamSpace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::bind::Window;
 use crate::gpu::memory::{self, Memory, POISON_BYTES, Storage, Texels};
 use crate::gpu::pipelines::{self, Kernel, Kernels, PipelineCache};
@@ -286,16 +286,19 @@ impl WgpuExecutor {
     /// Checks, binds and records a plan; `timed` says whether timings tell of it.
     pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile, timed: bool) -> Result<()> {
         placement::check(plan, operands, self.memory.id)?;
-        let copied = |tensor: &&AnyTensor| tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, plan.op).is_ok();
-        let elsewhere;
-        let plan = if plan.reads_texels() && !operands.inputs.iter().all(copied) {
-            elsewhere = plan.without_texels();
-            &elsewhere
-        } else {
-            plan
-        };
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
-        let steps = self.bind(plan, operands, &scratch)?;
+        let copied = |tensor: &&AnyTensor| tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, plan.op).is_ok();
+        let steps = if plan.reads_texels() && !operands.inputs.iter().all(copied) {
+            self.bind(&plan.without_texels(), operands, &scratch)?
+        } else {
+            match self.bind(plan, operands, &scratch) {
+                // Memory that only makes it faster.
+                Err(Error::OutOfMemory { .. }) if plan.reads_texels() => {
+                    self.bind(&plan.without_texels(), operands, &scratch)?
+                }
+                bound => bound?,
+            }
+        };
         let mut used: Vec<_> =
             operands.inputs.iter().chain(operands.outputs).map(|tensor| tensor.storage().clone()).collect();
         used.extend(scratch);
