@@ -48,6 +48,8 @@ pub struct Mapping {
     pub workgroup_memory: (u32, u32),
     /// The most invocations that the device grants a workgroup.
     pub most_invocations: u32,
+    /// Bytes that are copied into textures beforehand, through which the kernel reads them.
+    pub texels: u64,
     /// What the planner reckons: FLOP, and the bytes that have to move at least once.
     pub work: Work,
     /// Peak f32 rate in FLOP/s, where known.
@@ -78,6 +80,7 @@ impl Mapping {
             sm_count: profile.sm_count.filter(|&count| count > 0),
             workgroup_memory: (dispatch.workgroup_memory, profile.limits.max_compute_workgroup_storage_size),
             most_invocations: profile.limits.max_compute_invocations_per_workgroup,
+            texels: dispatch.texel_bytes(),
             work: dispatch.work,
             peak_flops: profile.peak_flops,
             bandwidth: profile.bandwidth,
@@ -200,6 +203,10 @@ impl fmt::Display for Mapping {
         let Work { flops, bytes } = self.work;
         let ratio = flops / bytes.max(1.0);
         writeln!(f, "{flops:.3e} FLOP, {bytes:.3e} bytes at the least, {ratio:.2} FLOP/byte")?;
+        if self.texels > 0 {
+            item(f, "textures")?;
+            writeln!(f, "{} bytes are copied into textures and read from there", self.texels)?;
+        }
         if let Some(counters) = &self.counters {
             self.counted(f, counters)?;
         }

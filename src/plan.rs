@@ -109,6 +109,12 @@ impl Dispatch {
         self
     }
 
+    /// Bytes that are copied into textures beforehand.
+    pub(crate) fn texel_bytes(&self) -> u64 {
+        let through = self.bindings.iter().filter(|binding| binding.access == Access::ReadTexels);
+        through.map(|binding| binding.range.end - binding.range.start).sum()
+    }
+
     /// The dispatch that reads all its operands where they are.
     pub(crate) fn without_texels(mut self) -> Self {
         let through = self.bindings.iter_mut().filter(|binding| binding.access == Access::ReadTexels);

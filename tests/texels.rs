@@ -38,6 +38,8 @@ fn windows_start_and_end_anywhere() {
                 let part = arena.slice(start..start + length).unwrap();
                 let plan = relu.plan(gpu.profile(), &[part.layout()]).unwrap();
                 assert!(reads_texels(&plan), "{plan}");
+                let explained = plan.explain(gpu.profile()).to_string();
+                assert!(explained.contains("bytes are copied into textures"), "{explained}");
                 let mut out = gpu.empty::<f32>(&[length]).unwrap();
                 gpu.run(&plan, &[&part], &mut [&mut out]).unwrap();
                 let expected: Vec<f32> = elements[start..start + length].iter().map(|x| x.max(0.0)).collect();
