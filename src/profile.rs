@@ -79,9 +79,9 @@ pub struct DeviceProfile {
     /// The rate in FLOP/s by which the work budget becomes a size; [`Class::floor_flops`] unless set.
     pub floor_flops: f64,
     /// Kernels whose operands hold at least so many bytes together read them through textures, into which they are copied first; `None`:
-    /// no kernel does. Drivers on the CPU load a texel of 16 bytes for all lanes at once, and from a buffer one word after the
-    /// other: on lavapipe (Mesa 22.3.6, AVX2) a subgroup of 8 takes 8 ns for a texel and 209 for a vector, and copies
-    /// run at 15 GB/s. Plans encoded into a host's pass, and buffers without the usage `COPY_SRC`, do without.
+    /// no kernel does. lavapipe loads a texel of 16 bytes for all lanes at once, and from a buffer one word after the other: a
+    /// subgroup of 8 takes 8 ns for a texel and 209 for a vector (Mesa 22.3.6, AVX2), and copies run at 15 GB/s. SwiftShader
+    /// gains nothing. Plans encoded into a host's pass, and buffers without the usage `COPY_SRC`, do without.
     pub texels: Option<u64>,
     /// What was learnt about this device: kernels that passed or failed their check, variants that proved fast.
     pub learnt: Learnt,
@@ -125,7 +125,7 @@ impl DeviceProfile {
             bandwidth: None,
             work_budget: DeviceProfile::budget_of(class),
             floor_flops: class.floor_flops(),
-            texels: (class == Class::Cpu && info.backend == wgpu::Backend::Vulkan).then_some(TEXELS_FROM),
+            texels: info.name.contains("llvmpipe").then_some(TEXELS_FROM),
             learnt: Learnt::default(),
             frozen: false,
             unchecked: true,
