@@ -770,21 +770,32 @@ impl Unit<'_> {
     fn held(&self, array: &ReadArray) -> Option<Held> {
         let inside = array.ty.start + 2..array.ty.end - 1;
         let words: Vec<&str> = inside.map(|i| self.text(i)).collect();
-        let resolved = |word: &'static str| {
-            let hook = if self.prefixes(word) { self.hook } else { "" };
-            let alias = self.constants.iter().find(|&&(of, name, _)| of == hook && name == word);
-            alias.map_or(word, |(.., value)| if let Value::Type(ty) = value { ty } else { word })
-        };
         match words[..] {
-            [word] => match resolved(word) {
+            [word] => match self.resolved(word) {
                 "f32" => Some(Held::Float),
                 "array<f32, 1>" => Some(Held::FloatInArray),
-                "vec4<f32>" => Some(Held::Vector),
-                _ => None,
+                ty => {
+                    let element = ty.strip_prefix("vec4<")?.strip_suffix('>')?;
+                    (self.resolved(element) == "f32").then_some(Held::Vector)
+                }
             },
-            ["vec4", "<", word, ">"] if resolved(word) == "f32" => Some(Held::Vector),
+            ["vec4", "<", word, ">"] if self.resolved(word) == "f32" => Some(Held::Vector),
             _ => None,
         }
+    }
+
+    /// What generated aliases make of a type's name.
+    fn resolved(&self, mut word: &'static str) -> &'static str {
+        // One of an alias is enough for the files that there are, and none of itself goes on for ever.
+        for _ in 0..2 {
+            let hook = if self.prefixes(word) { self.hook } else { "" };
+            let alias = self.constants.iter().find(|&&(of, name, _)| of == hook && name == word);
+            match alias {
+                Some((.., Value::Type(ty))) => word = ty,
+                _ => break,
+            }
+        }
+        word
     }
 
     /// The changes of prefix, parameters, arena and texels, in the order of the text.
@@ -1683,7 +1694,8 @@ fn load(i: u32) -> ELEM {
             file("load.wgsl", text.replace("ELEM", elem).leak())
         };
         let compose = |elem, ty| {
-            let constants = vec![("a", "BINDING", Value::U32(3)), ("a", "Unit", Value::Type(ty))];
+            let elem_is = ("", "Elem", Value::Type("f32"));
+            let constants = vec![("a", "BINDING", Value::U32(3)), ("a", "Unit", Value::Type(ty)), elem_is];
             let body = Composition::new(file("body.wgsl", ""));
             Composition { fragments: vec![("a", load(elem))], constants, texels: vec!["a"], ..body }.compose()
         };
@@ -1702,6 +1714,8 @@ fn a_load(i: u32) -> vec4<f32> {
             ("Unit", "vec4<f32>", "-> vec4<f32> {\n    return textureLoad(a_data, vec2(i % 4096u, i / 4096u));"),
             ("Unit", "f32", "-> f32 {\n    return textureLoad(a_data, vec2(i / 4u % 4096u, i / 16384u))[i % 4u];"),
             ("Unit", "array<f32, 1>", "-> array<f32, 1> {\n    return array<f32, 1>(textureLoad("),
+            ("Unit", "Elem", "-> f32 {\n    return textureLoad(a_data"),
+            ("Unit", "vec4<Elem>", "-> vec4<f32> {\n    return textureLoad(a_data"),
         ] {
             let text = compose(elem, ty).unwrap().text;
             assert!(text.contains(returned), "{text}");
