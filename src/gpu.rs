@@ -432,7 +432,7 @@ impl Gpu {
     }
 
     /// Runs a closure and returns, with its value, the GPU time of every dispatch that was submitted meanwhile, also by
-    /// other threads. Each dispatch gets a pass of its own. Blocks until the device is done. Where the device has no
+    /// other threads. Each dispatch gets a pass of its own; what is copied into textures for it is not in its time. Blocks until the device is done. Where the device has no
     /// timestamps, and on the emulator, the table says `untimed`. Timings may be nested, and several threads may time at once:
     /// each gets all that was submitted in its own time, so that a dispatch can be in several tables.
     ///

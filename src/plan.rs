@@ -3,6 +3,7 @@
 //! A [`Plan`] is a pure function of the op, the layouts of its operands and the [`DeviceProfile`]; making one touches no
 //! GPU. It names memory by [`Slot`], so the same plan runs on any operands that fit it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -172,9 +173,12 @@ impl Plan {
     }
 
     /// The plan that reads all operands where they are: in a host's pass, in which nothing is copied.
-    pub(crate) fn without_texels(&self) -> Plan {
+    pub(crate) fn without_texels(&self) -> Cow<'_, Plan> {
+        if !self.reads_texels() {
+            return Cow::Borrowed(self);
+        }
         let dispatches = self.dispatches.iter().cloned().map(Dispatch::without_texels).collect();
-        self.with_data(PlanData { dispatches, ..PlanData::clone(self) })
+        Cow::Owned(self.with_data(PlanData { dispatches, ..PlanData::clone(self) }))
     }
 
     /// Refuses a plan that the planner did not make.

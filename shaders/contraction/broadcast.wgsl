@@ -1,6 +1,6 @@
 // out[batch, i, j] = epilogue(sum over k of a[batch, i, k] * b[batch, j, k])
 //
-// The register tile of drivers on the CPU, where a load costs as much as 20 to 50 multiply-adds, from whichever memory, and a
+// The register tile of drivers on the CPU, where a load from a buffer costs as much as 20 to 50 multiply-adds or more, and a
 // barrier more. One subgroup makes a tile; nothing is staged. Lane l loads row l of a, four values of k at once, and
 // subgroupBroadcast hands each value to all lanes, which costs about two multiply-adds; of b every lane loads its own columns.
 //

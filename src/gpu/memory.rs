@@ -256,7 +256,7 @@ impl Memory {
         Ok(self.poison_source.get_or_init(|| buffer).clone())
     }
 
-    /// A buffer of one texel, for [`Texels::fill`]; what is in it lasts from one copy to the next.
+    /// A buffer of one texel, for [`fill_texels`]; what is in it lasts from one copy to the next.
     pub fn spare_texel(&self) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.spare.get() {
             return Ok(buffer.clone());
@@ -266,7 +266,7 @@ impl Memory {
         Ok(self.spare.get_or_init(|| buffer).clone())
     }
 
-    /// Destroys the pooled buffers and returns the bytes given back.
+    /// Destroys what is pooled and returns the bytes given back.
     pub fn trim(&self) -> u64 {
         let (pieces, bytes) = {
             let mut pool = self.pool();
