@@ -454,9 +454,10 @@ impl Assembly {
         let number = |name| self.composition.number(name).unwrap_or(1);
         let (x, y) = (number("WG_X"), number("WG_Y"));
         for (limit, needed, available) in [
+            // Those read through textures too: hosts' passes and short memory make do with buffers.
             (
                 "max_storage_buffers_per_shader_stage",
-                self.bindings.iter().filter(|binding| binding.access != Access::ReadTexels).count() as u32,
+                self.bindings.len() as u32,
                 limits.max_storage_buffers_per_shader_stage,
             ),
             ("max_compute_workgroup_storage_size", self.memory, limits.max_compute_workgroup_storage_size),
