@@ -3,6 +3,7 @@
 pub(crate) mod contraction;
 mod fours;
 pub(crate) mod map;
+pub(crate) mod mask;
 pub(crate) mod reduce;
 pub(crate) mod window;
 
@@ -11,6 +12,8 @@ use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::Assembly;
 
+const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
+const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");
 const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 
 /// Whether a kernel asks more of a driver than plain shaders do, and has to pass a check on a device before it is used there.

@@ -70,6 +70,7 @@ pub use op::binary::{Binary, BinaryKind};
 pub use op::concat::Concat;
 pub use op::conv_transpose2d::ConvTranspose2d;
 pub use op::conv2d::{Conv2d, Padding};
+pub use op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, PruneGroups, PruneLowest};
 pub use op::matmul::Matmul;
 pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;

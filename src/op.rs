@@ -9,6 +9,7 @@ pub(crate) mod binary;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
+pub(crate) mod mask;
 pub(crate) mod matmul;
 pub(crate) mod pad;
 pub(crate) mod permute;

@@ -2,7 +2,7 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, map, reduce, window};
+use crate::family::{contraction, map, mask, reduce, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -10,6 +10,7 @@ use crate::trust;
 
 pub use crate::family::contraction::Contraction;
 pub use crate::family::map::Map;
+pub use crate::family::mask::Mask;
 pub use crate::family::reduce::Reduce;
 pub use crate::family::window::Window;
 
@@ -24,6 +25,8 @@ pub enum Problem {
     Reduce(Reduce),
     /// Elementwise work and copies.
     Map(Map),
+    /// Masks of weights.
+    Mask(Mask),
 }
 
 /// A way to solve a problem, with its reason. Families list them best first.
@@ -86,6 +89,7 @@ impl Problem {
             Problem::Map(p) => {
                 request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
             }
+            Problem::Mask(p) => request.collect(mask::candidates(p), |()| mask::build(p, operands, profile)),
         }
     }
 }

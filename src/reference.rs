@@ -11,6 +11,7 @@ mod binary;
 mod concat;
 mod conv2d;
 mod conv_transpose2d;
+mod mask;
 mod matmul;
 mod pad;
 mod permute;

@@ -1,10 +1,14 @@
-// Values that another kernel reads, one after the other.
+// Values one after the other, which may be read again.
 struct Params {
     offset: u32,
 }
 
-@group(0) @binding(BINDING) var<storage, read_write> data: array<f32>;
+@group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
 
-fn store(at: u32, value: f32) {
+fn store(at: u32, value: Elem) {
     data[params.offset + at] = value;
+}
+
+fn load(at: u32) -> Elem {
+    return data[params.offset + at];
 }

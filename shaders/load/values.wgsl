@@ -3,8 +3,8 @@ struct Params {
     offset: u32,
 }
 
-@group(0) @binding(BINDING) var<storage, read> data: array<f32>;
+@group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
 
-fn load(at: u32) -> f32 {
+fn load(at: u32) -> Elem {
     return data[params.offset + at];
 }

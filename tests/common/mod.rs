@@ -337,3 +337,8 @@ pub fn small(random: &mut Random, shape: &[usize], dtype: DType, whole: bool) ->
         _ => HostTensor::new(shape, &elements).unwrap(),
     }
 }
+
+/// A tensor of u32 of one dimension.
+pub fn u32s(elements: &[u32]) -> HostTensor {
+    HostTensor::new(&[elements.len()], elements).unwrap()
+}

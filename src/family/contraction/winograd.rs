@@ -6,8 +6,9 @@ use super::quads::{Side, VECTOR};
 use super::{
     Addressing, Contraction, GRID, Operand, Pieces, Target, Variant, Windows, bind_operand, bind_output, word,
 };
-use crate::compose::{ShaderFile, shader};
+use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
+use crate::family::{LOAD_VALUES, STORE_VALUES, wgsl};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::precision::Precision;
@@ -21,8 +22,6 @@ const IMAGES: ShaderFile = shader!("contraction/winograd_images.wgsl");
 const OUTPUTS: ShaderFile = shader!("contraction/winograd_outputs.wgsl");
 const TWO: ShaderFile = shader!("common/winograd_2.wgsl");
 const FOUR: ShaderFile = shader!("common/winograd_4.wgsl");
-const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");
-const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
 
 /// Sides of the tiles of an output.
 pub(super) const TILES: [u32; 2] = [4, 2];
@@ -299,6 +298,7 @@ fn transform_filters(
         Work { flops: TRANSFORM * winograd.moved(0)[0], bytes: (range.end - range.start + points.range.end) as f64 };
     bind_operand(&mut assembly, "source", &problem.a, range, 0)?;
     assembly.fragment("points", STORE_VALUES).bind("points", points);
+    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
     assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
 }
 
@@ -331,6 +331,7 @@ fn transform_images(
     let source = Operand { addressing: Addressing::Windows(tiles), ..problem.b.clone() };
     bind_operand(&mut assembly, "source", &source, range, 0)?;
     assembly.fragment("points", STORE_VALUES).bind("points", points);
+    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
     assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
 }
 
@@ -360,6 +361,7 @@ fn transform_outputs(
     let points = values(winograd, images, 2, Access::Read);
     let moved = points.range.end;
     assembly.fragment("points", LOAD_VALUES).bind("points", points);
+    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
     let moved = moved + bind_output(&mut assembly, pieces, region)?;
     let work = Work { flops: TRANSFORM * winograd.moved(images)[2], bytes: moved as f64 };
     assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
