@@ -395,6 +395,8 @@ fn texel_function(units: &[Unit<'_>], hook: &str) -> Result<String, ComposeError
         Held::Float => ("f32", one),
         Held::FloatInArray => ("array<f32, 1>", format!("array<f32, 1>({one})")),
         Held::Vector => ("vec4<f32>", at("i", TEXEL_ROW)),
+        Held::Word => ("u32", format!("bitcast<u32>({one})")),
+        Held::Words => ("vec4<u32>", format!("bitcast<vec4<u32>>({})", at("i", TEXEL_ROW))),
     };
     Ok(format!("fn {name}_at(i: u32) -> {ty} {{\n    return {value};\n}}\n"))
 }
@@ -706,6 +708,8 @@ enum Held {
     Float,
     FloatInArray,
     Vector,
+    Word,
+    Words,
 }
 
 /// A change of a file's text. A replacement of the same length keeps the map byte by byte; all bytes of any other come
@@ -773,13 +777,20 @@ impl Unit<'_> {
         match words[..] {
             [word] => match self.resolved(word) {
                 "f32" => Some(Held::Float),
+                "u32" => Some(Held::Word),
                 "array<f32, 1>" => Some(Held::FloatInArray),
-                ty => {
-                    let element = ty.strip_prefix("vec4<")?.strip_suffix('>')?;
-                    (self.resolved(element) == "f32").then_some(Held::Vector)
-                }
+                ty => self.held_in_fours(ty.strip_prefix("vec4<")?.strip_suffix('>')?),
             },
-            ["vec4", "<", word, ">"] if self.resolved(word) == "f32" => Some(Held::Vector),
+            ["vec4", "<", word, ">"] => self.held_in_fours(word),
+            _ => None,
+        }
+    }
+
+    /// Likewise of vectors of four.
+    fn held_in_fours(&self, element: &'static str) -> Option<Held> {
+        match self.resolved(element) {
+            "f32" => Some(Held::Vector),
+            "u32" => Some(Held::Words),
             _ => None,
         }
     }

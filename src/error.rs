@@ -207,6 +207,22 @@ pub enum Error {
         /// What wgpu said.
         detail: String,
     },
+    /// Weights that are NaN would be pruned: their importance is unknown.
+    #[error("{op}: {count} of the weights that would be pruned are NaN")]
+    NotANumber {
+        /// The operation.
+        op: &'static str,
+        /// How many.
+        count: usize,
+    },
+    /// Data from elsewhere contradicts itself.
+    #[error("{what} is corrupt: {detail}")]
+    Corrupt {
+        /// What was read.
+        what: String,
+        /// Where it does not fit together, with the numbers.
+        detail: String,
+    },
     /// Not possible on this executor or in this state.
     #[error("{what} is not supported: {why}")]
     Unsupported {

@@ -5,6 +5,7 @@ mod fours;
 pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod reduce;
+pub(crate) mod sparse;
 pub(crate) mod window;
 
 use crate::compose::{Composition, ShaderFile, Value, shader};
@@ -12,6 +13,7 @@ use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::Assembly;
 
+const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
 const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");
 const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
@@ -22,10 +24,12 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 }
 
 /// Whether a kernel keeps to its bindings and ends its loops by itself, so that a driver need not see to it: its body's header
-/// then says why, in an entry `Bounds`.
+/// then says why, in an entry `Bounds`. A fragment that reads addresses from memory says so in an entry `Unbounded`.
 pub(crate) fn is_bounded(kernel: &Composition) -> bool {
-    let mut header = kernel.body.text.lines().take_while(|line| line.starts_with("//"));
-    header.any(|line| line.starts_with("// Bounds:"))
+    let says = |file: &ShaderFile, word: &str| {
+        file.text.lines().take_while(|line| line.starts_with("//")).any(|line| line.starts_with(word))
+    };
+    says(&kernel.body, "// Bounds:") && !kernel.fragments.iter().any(|(_, file)| says(file, "// Unbounded:"))
 }
 
 /// Adds the function `activate` to a kernel.

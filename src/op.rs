@@ -9,6 +9,7 @@ pub(crate) mod binary;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
+pub(crate) mod index_select;
 pub(crate) mod mask;
 pub(crate) mod matmul;
 pub(crate) mod pad;
@@ -17,6 +18,7 @@ pub(crate) mod pool;
 pub(crate) mod precision;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+pub(crate) mod sparse;
 pub(crate) mod unary;
 
 use std::fmt::{self, Debug};

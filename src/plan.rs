@@ -339,6 +339,11 @@ impl Assembly {
         Assembly { op, composition, bindings: Vec::new(), hooks: Vec::new(), params: Vec::new(), memory: 0 }
     }
 
+    /// The op, for errors.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
     /// Fills a hook of the body with a fragment.
     pub fn fragment(&mut self, hook: &'static str, file: ShaderFile) -> &mut Self {
         self.composition.fragments.push((hook, file));

@@ -2,16 +2,18 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, map, mask, reduce, window};
+use crate::family::{contraction, map, mask, reduce, sparse, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
 use crate::trust;
 
 pub use crate::family::contraction::Contraction;
+pub use crate::family::contraction::sparse::Sparse;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
 pub use crate::family::reduce::Reduce;
+pub use crate::family::sparse::{Pack, SparseContraction};
 pub use crate::family::window::Window;
 
 /// What an op comes down to.
@@ -27,6 +29,12 @@ pub enum Problem {
     Map(Map),
     /// Masks of weights.
     Mask(Mask),
+    /// Dense weights, put into a sparse format.
+    Pack(Pack),
+    /// Sparse weights, made dense.
+    Unpack(Sparse),
+    /// Sums of products with sparse weights.
+    Sparse(Box<SparseContraction>),
 }
 
 /// A way to solve a problem, with its reason. Families list them best first.
@@ -90,6 +98,15 @@ impl Problem {
                 request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
             }
             Problem::Mask(p) => request.collect(mask::candidates(p), |()| mask::build(p, operands, profile)),
+            Problem::Pack(p) => {
+                request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
+            }
+            Problem::Unpack(p) => {
+                request.collect(sparse::unpack_candidates(), |()| sparse::build_unpack(p, operands, profile))
+            }
+            Problem::Sparse(p) => {
+                request.collect(sparse::candidates(p, operands, profile), |c| sparse::build(p, c, operands, profile))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod binary;
 mod concat;
 mod conv2d;
 mod conv_transpose2d;
+mod index_select;
 mod mask;
 mod matmul;
 mod pad;
@@ -18,6 +19,7 @@ mod permute;
 mod pool;
 mod reduce;
 mod softmax;
+mod sparse;
 mod unary;
 
 pub use activation::activate;
@@ -281,6 +283,22 @@ impl HostTensor {
         HostTensor::from_bytes(shape, T::DTYPE, bytemuck::cast_slice(elements))
     }
 
+    /// Elements at random: floats in [-1, 1), any bits of other types.
+    pub(crate) fn draw(random: &mut Random, layout: &Layout) -> Result<Self> {
+        match layout.dtype {
+            DType::F32 => HostTensor::new(&layout.shape, &random.floats(layout.len())),
+            DType::F16 => {
+                let rounded: Vec<half::f16> =
+                    random.floats(layout.len()).into_iter().map(half::f16::from_f32).collect();
+                HostTensor::new(&layout.shape, &rounded)
+            }
+            dtype => {
+                let bytes = (0..layout.bytes()).map(|_| random.bits() as u8).collect::<Vec<u8>>();
+                HostTensor::from_bytes(&layout.shape, dtype, &bytes)
+            }
+        }
+    }
+
     pub(crate) fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Result<Self> {
         let data = match dtype {
             DType::F32 => HostData::F32(bytemuck::pod_collect_to_vec(bytes)),
@@ -435,6 +453,19 @@ pub trait Twin: Op {
             [.., rows, columns] => (rows, columns),
             _ => (1, count(output)),
         }
+    }
+
+    /// A small case for the same kernels: the op and the layouts of its inputs. `None` where the op itself does with smaller inputs.
+    fn shrunk(&self, _inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+        None
+    }
+
+    /// Inputs at random, such as the op is meant for.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for element types that no twin takes.
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        inputs.iter().map(|layout| HostTensor::draw(random, layout)).collect()
     }
 
     /// Checks a whole output in less time than computing it takes, by projecting it onto a random vector of signs; `None`

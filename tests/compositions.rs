@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::cases::{ops, whole_ops};
+use common::cases::{mixed_ops, ops, whole_ops};
 use naga::back;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use tilewise::reference::Twin;
 use tilewise::{Class, DType, DeviceProfile, Layout, wgpu};
 
 fn translate(text: &str) -> Result<(), String> {
@@ -68,12 +69,20 @@ fn every_composition_is_valid_on_every_backend() {
             if class == Class::Unknown {
                 floats.extend(ops().into_iter().map(|case| (case, DType::F16)));
             }
-            for ((op, shapes), dtype) in
-                floats.into_iter().chain(whole_ops().into_iter().map(|case| (case, DType::I32)))
-            {
+            let whole = whole_ops().into_iter().map(|case| (case, DType::I32));
+            let mut cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = floats
+                .into_iter()
+                .chain(whole)
+                .map(|((op, shapes), dtype)| (op, shapes.iter().map(|shape| Layout::new(shape, dtype)).collect()))
+                .collect();
+            cases.extend(mixed_ops(DType::F32));
+            if class == Class::Unknown {
+                cases.extend(mixed_ops(DType::F16));
+            }
+            for (op, layouts) in cases {
                 for (arena, align) in [(false, 16), (true, 4), (true, 16)] {
                     let layouts: Vec<Layout> =
-                        shapes.iter().map(|shape| Layout { arena, align, ..Layout::new(shape, dtype) }).collect();
+                        layouts.iter().map(|layout| Layout { arena, align, ..layout.clone() }).collect();
                     for plan in op.plans(&profile, &layouts).unwrap() {
                         for dispatch in &plan.dispatches {
                             let source = dispatch.kernel.compose().unwrap();

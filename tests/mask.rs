@@ -196,7 +196,7 @@ fn bad_input_is_refused_by_name() {
         matches!(short, Error::Shape { op: "prune_lowest", .. }) && short.to_string().contains("4 words"),
         "{short}"
     );
-    assert!(matches!(refused(&PruneLowest::default(), &[scores.clone()]), Error::Count { found: 1, .. }));
+    assert!(matches!(refused(&PruneLowest::default(), std::slice::from_ref(&scores)), Error::Count { found: 1, .. }));
     assert!(matches!(refused(&PruneLowest::default(), &[]), Error::Count { found: 0, .. }));
     assert!(matches!(refused(&PruneLowest::default(), &[scores.clone(), scores.clone()]), Error::DType { .. }));
     for (keep, group) in [(0, 4), (5, 4), (1, 0), (1, 2000)] {

@@ -35,7 +35,7 @@ struct Block {
 struct Tile {
     slab: vec3<u32>, // of the output: a batch entry, and the part in the first
     batch: vec3<u32>,
-    first: u32, // of k, and its end
+    first: u32, // of k, and its end; where a is sparse, of the values of k that it holds
     end: u32,
     row: u32,
     column: u32,
@@ -49,13 +49,27 @@ fn tile_of(group: u32) -> Tile {
     let entry = group / tiles_m / tiles_n;
     let slab = batch_index(entry, params.batch_1, params.batch_2);
     let batch = vec3(slab.x % params.batch_0, slab.yz);
-    let first = slab.x / params.batch_0 * params.chunk;
-    let end = min(first + params.chunk, params.k);
+    var steps = vec2(slab.x / params.batch_0 * params.chunk, params.k);
+    steps.y = min(steps.x + params.chunk, steps.y);
     let tile = group % (tiles_m * tiles_n);
     let band = tile / (BAND * tiles_n) * BAND;
     let height = min(BAND, tiles_m - band);
     let row = (band + tile % (BAND * tiles_n) % height) * TILE_M;
-    return Tile(slab, batch, first, end, row, tile % (BAND * tiles_n) / height * TILE_N);
+    if !steps_ALL {
+        steps = 4u * steps_range(row, 0u);
+    }
+    return Tile(slab, batch, steps.x, steps.y, row, tile % (BAND * tiles_n) / height * TILE_N);
+}
+
+// The next step from `start` on that adds something, or one at the end.
+fn next(tile: Tile, start: u32) -> u32 {
+    var step = start;
+    if steps_SKIPS {
+        while step < tile.end && steps_is_void(tile.row, steps_place(step / 4u)) {
+            step += STEP;
+        }
+    }
+    return step;
 }
 
 // Whether the output has such an element.
@@ -92,13 +106,13 @@ fn fetch(blocks: array<Block, ROUNDS>, index: u32, start: u32, end: u32) -> arra
             if block < A_BLOCKS {
                 loaded[i] = a_quads_load(blocks[i].a, quad);
             } else if inside {
-                loaded[i] = b_quads_load(blocks[i].b, quad);
+                loaded[i] = steps_load_b(blocks[i].b, steps_place(quad));
             }
         } else if start < end {
             if block < A_BLOCKS {
                 loaded[i] = a_quads_load_to(blocks[i].a, quad, end);
-            } else if inside {
-                loaded[i] = b_quads_load_to(blocks[i].b, quad, end);
+            } else if inside && (steps_ALL || 4u * quad < end) {
+                loaded[i] = steps_load_b_to(blocks[i].b, steps_place(quad), end);
             }
         }
     }

@@ -18,6 +18,7 @@
 // Memory:     none.
 // Edges:      rows and columns are clamped when loading; what lies outside is not stored. k is a multiple of 4: panels are
 //             filled up with zeros.
+// Steps:      of four values of k: all, or those that a sparse a holds.
 // Bounds:     loaders get a row below m, clamp columns to n, and get quads below k / 4; the epilogue rows and columns below m and n.
 struct Params {
     workgroups: u32,
@@ -63,7 +64,12 @@ fn main(
     }
 
     var sums: array<array<vec4<f32>, B_LOADS>, ROWS>;
-    for (var quad = 0u; quad < params.quads; quad++) {
+    let steps = steps_range(first_row, params.quads);
+    for (var quad = steps.x; quad < steps.y; quad++) {
+        let at = steps_place(quad);
+        if steps_SKIPS && steps_is_void(first_row, at) {
+            continue;
+        }
         var row_values: array<vec4<f32>, A_LOADS>;
         // unroll
         for (var r = 0u; r < A_LOADS; r++) {
@@ -71,7 +77,7 @@ fn main(
         }
         // unroll
         for (var c = 0u; c < B_LOADS; c++) {
-            let column_values = b_quads_turn(b_quads_load(b[c], quad));
+            let column_values = b_quads_turn(steps_load_b(b[c], at));
             // A sum stays in registers for all four values of k.
             // unroll
             for (var i = 0u; i < ROWS; i++) {

@@ -63,10 +63,11 @@ fn main(
     let blocks = blocks_of(tile, index);
 
     var sums: array<array<vec4<f32>, COLUMN_BLOCKS>, ROWS>;
-    for (var start = tile.first; ; start += STEP) {
+    let first = next(tile, tile.first);
+    for (var start = first; ; start = next(tile, start + STEP)) {
         let loaded = fetch(blocks, index, start, tile.end);
         // The step before this one.
-        if start > tile.first {
+        if start > first {
             // unroll
             for (var step = 0u; step < STEP; step++) {
                 var rows: array<vec4<f32>, ROW_BLOCKS>;

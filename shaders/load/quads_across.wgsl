@@ -51,3 +51,14 @@ fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
 fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
     return loaded;
 }
+
+// A block of four values of k, wherever they are; beyond k, which is not 0, zeros.
+fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> mat4x4<Stage> {
+    var loaded: mat4x4<Stage>;
+    // unroll
+    for (var q = 0u; q < 4u; q++) {
+        let row = vec4<Stage>(data[quads.base + min(at[q], k - 1u) * quads.k_stride]);
+        loaded[q] = select(vec4<Stage>(), row, at[q] < k);
+    }
+    return loaded;
+}

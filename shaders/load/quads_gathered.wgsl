@@ -45,3 +45,16 @@ fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
 fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
     return loaded;
 }
+
+// A block of four values of k, wherever they are; beyond k, which is not 0, zeros.
+fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> mat4x4<Stage> {
+    var loaded: mat4x4<Stage>;
+    // unroll
+    for (var i = 0u; i < 4u; i++) {
+        // unroll
+        for (var q = 0u; q < 4u; q++) {
+            loaded[q][i] = Stage(select(0.0, load(quads.rows[i], min(at[q], k - 1u)), at[q] < k));
+        }
+    }
+    return loaded;
+}

@@ -29,8 +29,9 @@ fn main(
     if group >= params.workgroups || word >= params.words {
         return;
     }
-    var kept = mask_load(word);
-    for (var i = 0u; i < min(params.total - 32u * word, 32u); i++) {
+    let bits = min(params.total - 32u * word, 32u);
+    var kept = mask_load(word) & (0xffffffffu >> (32u - bits));
+    for (var i = 0u; i < bits; i++) {
         let at = 32u * word + i;
         if (kept >> i & 1u) == 0u {
             continue;

@@ -22,8 +22,9 @@ fn main(
         return;
     }
     let last = vec2(state_load(0u), state_load(1u));
-    var kept = mask_load(word);
-    for (var i = 0u; i < min(params.total - 32u * word, 32u); i++) {
+    let bits = min(params.total - 32u * word, 32u);
+    var kept = mask_load(word) & (0xffffffffu >> (32u - bits));
+    for (var i = 0u; i < bits; i++) {
         let at = 32u * word + i;
         let magnitude = bitcast<u32>(f32(scores_load(at))) & 0x7fffffffu;
         if magnitude < last.x || (magnitude == last.x && params.first + at <= last.y) {

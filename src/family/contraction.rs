@@ -7,14 +7,16 @@ mod panels;
 mod parts;
 mod patches;
 mod quads;
+pub(crate) mod sparse;
 mod winograd;
 
 use std::ops::Range;
 
 use self::quads::Side;
+use self::sparse::Sparse;
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::{activation, wgsl};
+use crate::family::{LOAD_BITS, activation, wgsl};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::op::precision::Precision;
@@ -37,6 +39,7 @@ const DIRECT: ShaderFile = shader!("contraction/direct.wgsl");
 const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
 const DEPTHWISE: ShaderFile = shader!("contraction/depthwise.wgsl");
+const SPARSE: ShaderFile = shader!("contraction/sparse.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
@@ -107,6 +110,8 @@ pub enum Addressing {
     },
     /// The windows of a convolution; columns are (image, pixel of the output), k is (channel, tap).
     Windows(Windows),
+    /// A sparse matrix; of the left operand alone, the same for all batch entries.
+    Sparse(Sparse),
 }
 
 impl Addressing {
@@ -210,9 +215,18 @@ pub enum Body {
     Patches,
     /// Vectors that slide through registers, for convolutions whose groups have one channel: columns of a lane are four to a row.
     Depthwise,
+    /// Rows of a sparse operand, with lanes along columns.
+    SparseRows,
+    /// Rows of a sparse operand times a few columns, with lanes along rows and their steps.
+    SparseColumns,
 }
 
 impl Body {
+    /// Whether it goes through k in the steps of a hook, which may be those of a sparse operand.
+    fn is_in_steps(self) -> bool {
+        matches!(self, Body::Staged | Body::Cooperative | Body::Broadcast | Body::SparseRows | Body::SparseColumns)
+    }
+
     fn shader(self) -> ShaderFile {
         match self {
             Body::Tiled => TILED,
@@ -223,6 +237,7 @@ impl Body {
             Body::Broadcast => BROADCAST,
             Body::Patches => PATCHES,
             Body::Depthwise => DEPTHWISE,
+            Body::SparseRows | Body::SparseColumns => SPARSE,
         }
     }
 }
@@ -239,6 +254,8 @@ impl Variant {
         match self.body {
             Body::FewRows => (rows, x * columns),
             Body::FewColumns => (x * columns, rows),
+            Body::SparseRows => (rows, x * columns),
+            Body::SparseColumns => (x * rows, columns),
             _ => (y * rows, x * columns),
         }
     }
@@ -255,6 +272,8 @@ impl Variant {
             Body::Broadcast => format!("contraction/broadcast {m}x{n}"),
             Body::Patches => format!("contraction/patches {m}x{n}"),
             Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
+            Body::SparseRows => format!("contraction/sparse {m}x{n}"),
+            Body::SparseColumns => format!("contraction/sparse columns {m}x{n}"),
         };
         let name = if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name };
         if self.winograd > 0 { format!("{name} of Winograd's {0}x{0}", self.winograd) } else { name }
@@ -285,6 +304,9 @@ impl Variant {
             Body::Broadcast => self.step == 4 && in_fours(&[columns]) && self.parts == 1,
             Body::Patches => self.step == 1 && in_fours(&[rows, columns]) && self.parts == 1,
             Body::Depthwise => self.step == 1 && rows == 1 && in_fours(&[columns]) && self.parts == 1,
+            Body::SparseRows | Body::SparseColumns => {
+                self.step == 4 && columns.is_multiple_of(4) && self.lanes.1.is_power_of_two() && self.parts == 1
+            }
         };
         if counted && [0, 2, 4].contains(&self.winograd) && fits() {
             return Ok(());
@@ -297,7 +319,7 @@ impl Variant {
                 steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps \
                 of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
                 broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
-                columns in fours, patches rows too, depthwise ones a single row; parts of k with staged bodies, \
+                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; parts of k with staged bodies, \
                 cooperative matrices and few rows or columns alone; Winograd's tiles have a side of 2 or 4",
         })
     }
@@ -316,7 +338,7 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
-    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).collect();
+    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
 }
@@ -381,6 +403,59 @@ pub(crate) fn candidates(
     list
 }
 
+/// Variants for a problem with the time that each is estimated to take: nanoseconds of a core on class Cpu, multiply-adds of an SM
+/// elsewhere. Those that a profile forces take no time.
+pub(crate) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
+    if !profile.contractions.is_empty() {
+        return profile.contractions.iter().map(|&variant| (variant, 0.0)).collect();
+    }
+    let mut timed = match profile.class {
+        Class::Cpu => cpu::timed(problem, operands, profile),
+        _ => gpu::timed(problem, operands, profile),
+    };
+    timed.push((Variant::BASELINE, f64::MAX));
+    timed
+}
+
+/// Likewise for a problem whose left operand is sparse, of the bodies that read it.
+pub(crate) fn timed_sparse(
+    problem: &Contraction,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Vec<(Variant, f64)> {
+    let Some(sparse) = sparse::of(problem) else { return Vec::new() };
+    let every = sparse::every(operands.op, problem, profile);
+    if !profile.contractions.is_empty() {
+        let forced = profile.contractions.iter().copied().chain([sparse::BASELINE]);
+        return forced
+            .filter(|variant| sparse.expect(operands.op, variant).is_ok())
+            .map(|variant| (variant, 0.0))
+            .collect();
+    }
+    let time = |variant: &Variant| match profile.class {
+        Class::Cpu => cpu::sparse_ns(problem, sparse, variant, operands, profile),
+        _ => gpu::sparse_time(problem, sparse, variant, profile),
+    };
+    let mut timed: Vec<(Variant, f64)> = every.into_iter().map(|variant| (variant, time(&variant))).collect();
+    timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
+    // The best tile of each body, and what any device can do.
+    let mut best: Vec<(Variant, f64)> = Vec::new();
+    for (variant, time) in timed {
+        if variant == sparse::BASELINE || best.iter().all(|(other, _)| other.body != variant.body) {
+            best.push((variant, time));
+        }
+    }
+    best
+}
+
+/// The time that unpacking a sparse operand takes, in the same measure.
+pub(crate) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+    match profile.class {
+        Class::Cpu => cpu::unpack_ns(sparse, profile),
+        _ => gpu::unpack_time(sparse, profile),
+    }
+}
+
 /// The dispatches of a variant.
 pub(crate) fn build(
     problem: &Contraction,
@@ -389,6 +464,13 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
+    match sparse::of(problem) {
+        Some(sparse) => sparse.expect(operands.op, variant)?,
+        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns) => {
+            return Err(sparse::unfit(operands.op));
+        }
+        None => {}
+    }
     if variant.winograd > 0 {
         return winograd::build(problem, variant, operands, profile);
     }
@@ -398,6 +480,9 @@ pub(crate) fn build(
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
+            if sparse::of(problem).is_some_and(|sparse| !sparse.in_vectors(operands)) {
+                return Err(sparse::unfit(operands.op));
+            }
             Some(panels::feeds(problem, operands))
         }
         Body::Cooperative => {
@@ -446,15 +531,18 @@ pub(crate) fn build(
         }
     }
     let aligned = match (variant.body, pieces.feeds) {
-        (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::aligned(problem, operands),
+        (Body::Staged | Body::Cooperative | Body::FewRows | Body::SparseRows | Body::SparseColumns, _) => {
+            quads::aligned(problem, operands)
+        }
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
+    let aligned = aligned.into_iter().chain(sparse::of(problem).and_then(|sparse| sparse.aligned(operands))).collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 
 /// The problem with rows and columns in each other's place. Its columns have a stride, as pairs with an inner size of 1.
-fn turned(problem: &Contraction, op: &'static str) -> Result<Contraction> {
+pub(crate) fn turned(problem: &Contraction, op: &'static str) -> Result<Contraction> {
     if problem.out.columns.is_some() {
         return Err(Error::Limit {
             op: op.into(),
@@ -534,6 +622,8 @@ impl Pieces<'_> {
     fn operand(&self, operand: &Operand, region: &Region, outer_dim: usize) -> Range<u64> {
         let (.., k_dim) = self.dims();
         match &operand.addressing {
+            // Its planes are read as a whole.
+            Addressing::Sparse(sparse) => 0..sparse.values() as u64,
             Addressing::Dense { batch, outer, k, taps } => {
                 let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
@@ -650,7 +740,11 @@ fn dispatch(
     ] {
         assembly.constant("", name, Value::U32(value));
     }
-    if matches!(variant.body, Body::Staged | Body::Cooperative | Body::FewRows | Body::Broadcast) {
+    if matches!(variant.body, Body::SparseRows | Body::SparseColumns) {
+        assembly.constant("", "ACROSS", Value::Bool(variant.body == Body::SparseRows));
+        assembly.constant("", "WHOLE", Value::Bool(quads::whole(k)));
+    }
+    if variant.body.is_in_steps() || variant.body == Body::FewRows {
         assembly.constant("", "Stage", staged_type(variant.body));
     }
     workgroup_arrays(&mut assembly, variant);
@@ -671,6 +765,9 @@ fn dispatch(
     let mut bytes_moved = 0;
     for side in Side::BOTH {
         bytes_moved += bind_side(&mut assembly, pieces, variant.body, side, region, operands)?;
+    }
+    if variant.body.is_in_steps() && sparse::of(pieces.problem).is_none() {
+        assembly.fragment("steps", sparse::DENSE_STEPS);
     }
 
     let parts = parts::count(pieces, region);
@@ -751,6 +848,11 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
         Body::FewRows | Body::FewColumns => {
             assembly.workgroup_array(16 * variant.per_lane.0 * variant.lanes.0 * (variant.lanes.1 / 2));
         }
+        // Likewise.
+        Body::SparseRows | Body::SparseColumns => {
+            let half = (variant.lanes.1 / 2).max(1);
+            assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0 * half);
+        }
         Body::Direct | Body::Broadcast | Body::Patches | Body::Depthwise => {}
     }
 }
@@ -764,7 +866,11 @@ fn bind_side(
     region: &Region,
     operands: &Operands<'_>,
 ) -> Result<u64> {
+    if let (Side::A, Some(sparse)) = (side, sparse::of(pieces.problem)) {
+        return sparse.bind(assembly, pieces, body, region, operands);
+    }
     match (body, pieces.feeds) {
+        (Body::SparseRows | Body::SparseColumns, _) => quads::bind(assembly, pieces, side, region, operands),
         (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
         (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),
         _ => {
@@ -788,6 +894,7 @@ fn bind_operand(
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     match &operand.addressing {
+        Addressing::Sparse(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours.

@@ -2,7 +2,7 @@
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::{LOAD_VALUES, STORE_VALUES, wgsl};
+use crate::family::{LOAD_BITS, LOAD_VALUES, STORE_VALUES, wgsl};
 use crate::layout::{DType, Layout};
 use crate::op::mask::words;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
@@ -15,11 +15,11 @@ const LOWEST: ShaderFile = shader!("mask/lowest.wgsl");
 const GROUPS: ShaderFile = shader!("mask/groups.wgsl");
 const EXPAND: ShaderFile = shader!("mask/expand.wgsl");
 const APPLY: ShaderFile = shader!("mask/apply.wgsl");
+const NAN: ShaderFile = shader!("mask/nan.wgsl");
 const BLOCKS: ShaderFile = shader!("mask/blocks.wgsl");
 const COUNT: ShaderFile = shader!("mask/count.wgsl");
 const INDEX: ShaderFile = shader!("mask/index.wgsl");
 const COUNTS: ShaderFile = shader!("mask/counts.wgsl");
-const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// Values of a digit of the radix select: a byte.
@@ -57,6 +57,8 @@ pub enum Mask {
     },
     /// Zeros what is pruned.
     Apply,
+    /// Which values are NaN.
+    Nan,
     /// Which blocks of a matrix hold anything.
     Blocks {
         /// Rows and columns.
@@ -83,6 +85,7 @@ pub(crate) fn candidates(problem: &Mask) -> Vec<Candidate<()>> {
         Mask::Groups { .. } => "mask/groups",
         Mask::Expand { .. } => "mask/expand",
         Mask::Apply => "mask/apply",
+        Mask::Nan => "mask/nan",
         Mask::Blocks { .. } => "mask/blocks",
         Mask::Count { .. } => "mask/count",
         Mask::Index { .. } => "mask/index",
@@ -161,6 +164,17 @@ impl<'a> Kernel<'a> {
         Ok(self)
     }
 
+    /// What the kernel is made of, for hooks that it does not fill itself.
+    pub fn assembly(&mut self) -> &mut Assembly {
+        &mut self.assembly
+    }
+
+    /// Counts bytes that such hooks move.
+    pub fn moves(mut self, bytes: u64) -> Self {
+        self.bytes += bytes;
+        self
+    }
+
     pub fn size(mut self, name: &str, value: usize) -> Result<Self> {
         self.assembly.size("", name, value)?;
         Ok(self)
@@ -204,6 +218,10 @@ pub(crate) fn build(problem: &Mask, operands: &Operands<'_>, profile: &DevicePro
             let kernel = kernel.input("x", LOAD_VALUES, 0)?.input("mask", LOAD_BITS, 1)?.output("out", 0)?;
             let count = words(output);
             kernel.size("words", count)?.size("total", output)?.dispatch(count)?
+        }
+        Mask::Nan => {
+            let kernel = kernel(NAN).input("x", LOAD_VALUES, 0)?.output("out", 0)?;
+            kernel.size("words", output)?.size("total", input(0))?.dispatch(output)?
         }
         Mask::Blocks { sizes: [rows, columns], block: [height, width] } => {
             expect_trips(operands.op, 32 * (height + 1))?;

@@ -1,15 +1,13 @@
 //! Checks of fast kernels on the device, before anything depends on them.
 
-use half::f16;
-
 use super::Gpu;
 use crate::error::{Error, Result};
 use crate::family::contraction;
-use crate::layout::{DType, Layout};
+use crate::layout::Layout;
 use crate::op::Op;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
-use crate::reference::{HostTensor, Random};
+use crate::reference::Random;
 use crate::trust::{self, Learnt, Verdict};
 use crate::verify;
 
@@ -114,10 +112,17 @@ impl Gpu {
             log::debug!("{}: it has no twin to be checked against", plan.op);
             return Ok(Verdict::Passed);
         };
-        let small = self.small(op, layouts, plan);
-        let (plan, layouts) = small.as_ref().map_or((plan, layouts), |(plan, layouts)| (plan, layouts));
-        let mut random = Random::new(0x7E57);
-        let inputs = layouts.iter().map(|layout| draw(&mut random, layout)).collect::<Result<Vec<_>>>()?;
+        let own = twin.shrunk(layouts);
+        let (small_op, small_layouts) = match &own {
+            Some((op, layouts)) => (&**op, layouts.clone()),
+            None => (twin, layouts.iter().map(shrunk).collect()),
+        };
+        let small = self.small(small_op, small_layouts, plan);
+        let (twin, plan, layouts) = match &small {
+            Some((plan, layouts)) => (small_op, plan, &layouts[..]),
+            None => (twin, plan, layouts),
+        };
+        let inputs = twin.draw(layouts, &mut Random::new(0x7E57))?;
         let untimed = Gpu { untimed: true, ..self.clone() };
         // What a browser has not told yet of earlier work is not this kernel's.
         self.settle().await?;
@@ -138,8 +143,7 @@ impl Gpu {
     }
 
     /// A small case that runs the same fast kernels.
-    fn small(&self, op: &dyn Op, layouts: &[Layout], plan: &Plan) -> Option<(Plan, Vec<Layout>)> {
-        let layouts: Vec<Layout> = layouts.iter().map(shrunk).collect();
+    fn small(&self, op: &dyn Op, layouts: Vec<Layout>, plan: &Plan) -> Option<(Plan, Vec<Layout>)> {
         let mut profile = DeviceProfile { unchecked: true, learnt: Learnt::default(), ..(*self.profile).clone() };
         profile.contractions.extend(contraction::every(&self.profile));
         let same = |small: &Plan| trust::fast(plan).all(|kernel| trust::fast(small).any(|own| own == kernel));
@@ -172,18 +176,4 @@ const AWKWARD: usize = 36;
 fn shrunk(layout: &Layout) -> Layout {
     let size = |&size: &usize| if size <= KEPT { size } else { size.min(AWKWARD + size % 4) };
     Layout { shape: layout.shape.iter().map(size).collect(), ..layout.clone() }
-}
-
-pub(super) fn draw(random: &mut Random, layout: &Layout) -> Result<HostTensor> {
-    match layout.dtype {
-        DType::F32 => HostTensor::new(&layout.shape, &random.floats(layout.len())),
-        DType::F16 => {
-            let rounded: Vec<f16> = random.floats(layout.len()).into_iter().map(f16::from_f32).collect();
-            HostTensor::new(&layout.shape, &rounded)
-        }
-        dtype => {
-            let bytes = (0..layout.bytes()).map(|_| random.bits() as u8).collect::<Vec<u8>>();
-            HostTensor::from_bytes(&layout.shape, dtype, &bytes)
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{draw, unbuilt};
+use super::check::unbuilt;
 use super::{Gpu, Instant};
 use crate::error::Result;
 use crate::family::contraction;
@@ -77,8 +77,11 @@ impl Gpu {
             return Ok(());
         }
         let mut random = Random::new(0x7E57);
-        let inputs =
-            layouts.iter().map(|layout| self.upload(&draw(&mut random, layout)?)).collect::<Result<Vec<_>>>()?;
+        let data = match op.as_twin() {
+            Some(twin) => twin.draw(layouts, &mut random)?,
+            None => layouts.iter().map(|layout| HostTensor::draw(&mut random, layout)).collect::<Result<_>>()?,
+        };
+        let inputs = data.iter().map(|input| self.upload(input)).collect::<Result<Vec<_>>>()?;
         let start = Instant::now();
         let mut runners = self.runners(op, layouts, &inputs, start + budget / 2, block).await?;
         for _ in 0..ROUNDS {

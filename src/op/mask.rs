@@ -233,6 +233,32 @@ impl Op for ApplyMask {
     }
 }
 
+/// Tells which values are NaN.
+///
+/// Input: f32 or f16 of any shape. Output: a mask of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NanMask;
+
+impl Op for NanMask {
+    fn name(&self) -> &'static str {
+        "nan_mask"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        expect_dtype(self.name(), "x", &inputs[0], FLOATS)?;
+        Ok(vec![words_layout(inputs[0].len())])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Mask(Mask::Nan))
+    }
+}
+
 /// A mask of the blocks of a matrix: which of them hold anything that is kept.
 ///
 /// Input: the mask of a matrix. Output: the mask of its blocks, a row of them after the other.

@@ -3,8 +3,10 @@
 use crate::error::Result;
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
-use crate::op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, PruneGroups, PruneLowest};
-use crate::reference::{Expected, HostTensor, Select, Twin, Value};
+use crate::op::mask::{
+    ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, NanMask, PruneGroups, PruneLowest,
+};
+use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value};
 
 /// The outputs' layouts.
 fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
@@ -97,6 +99,14 @@ impl Twin for ApplyMask {
     }
 }
 
+impl Twin for NanMask {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        infer(self, inputs)?;
+        let bits: Vec<bool> = (0..inputs[0].len()).map(|at| inputs[0].at(at).is_nan()).collect();
+        Ok(vec![expected(&words(&bits), select)])
+    }
+}
+
 impl Twin for BlockMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         infer(self, inputs)?;
@@ -124,7 +134,18 @@ impl Twin for CountMask {
     }
 }
 
+/// Where the entries of each row begin, spread evenly, each row's a multiple.
+pub(super) fn even_pointers(rows: usize, entries: usize, multiple: usize) -> Vec<u32> {
+    let shares = entries / multiple;
+    (0..=rows).map(|row| (row * shares / rows.max(1) * multiple) as u32).collect()
+}
+
 impl Twin for IndexMask {
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let pointers = even_pointers(self.sizes[0], self.len, 1);
+        Ok(vec![HostTensor::draw(random, &inputs[0])?, HostTensor::new(&inputs[1].shape, &pointers)?])
+    }
+
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         infer(self, inputs)?;
         let [rows, columns] = self.sizes;

@@ -2,9 +2,10 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
-    ConvTranspose2d, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Permute, Precision, Reduce, ReduceKind, Softmax,
-    Unary, UnaryKind,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, ApplyMask, AvgPool2d, BatchNorm, Binary, BinaryKind, BlockMask,
+    Concat, Conv2d, ConvTranspose2d, CountMask, DType, ExpandMask, Grain, IndexMask, Layout, LogSoftmax, Matmul,
+    MaxPool2d, NanMask, Pack, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest, Reduce, ReduceKind, Softmax,
+    SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack,
 };
 
 /// An op with the shapes of its inputs.
@@ -60,6 +61,63 @@ pub fn ops() -> Vec<Case> {
         (Box::new(Concat { dim: 0 }), vec![vec![40], vec![3]]),
         (Box::new(Pad { padding: vec![[1, 1], [0, 0]], mode: PadMode::Reflect }), vec![vec![3, 40]]),
     ]
+}
+
+/// The ops whose inputs are of several types, with the layouts of those: masks and sparse formats.
+pub fn mixed_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
+    let values = |shape: &[usize]| Layout::new(shape, dtype);
+    let mask = |len: usize| Layout::new(&[len.div_ceil(32)], DType::U32);
+    let shape = [40, 70];
+    let mut cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = vec![
+        (Box::new(PruneLowest { count: 5 }), vec![values(&shape), values(&[9]), mask(2800), mask(9)]),
+        (Box::new(PruneGroups { keep: 2, group: 4 }), vec![values(&shape), mask(2800)]),
+        (Box::new(ExpandMask { shape: shape.to_vec(), grain: Grain::Slices(1) }), vec![mask(70), mask(2800)]),
+        (Box::new(ApplyMask), vec![values(&shape), mask(2800)]),
+        (Box::new(NanMask), vec![values(&shape)]),
+        (Box::new(BlockMask { sizes: shape, block: [32, 32] }), vec![mask(2800)]),
+        (Box::new(CountMask { sizes: shape }), vec![mask(2800)]),
+        (Box::new(IndexMask { sizes: shape, len: 80 }), vec![mask(2800), Layout::new(&[41], DType::U32)]),
+    ];
+    let blocks = |size, entries| SparseFormat::Blocks { size, entries };
+    for (format, dense) in [
+        (SparseFormat::Masked, false),
+        (blocks([32, 32], 4), true),
+        (blocks([16, 16], 6), false),
+        (blocks([16, 1], 120), false),
+        (blocks([1, 1], 400), false),
+        (SparseFormat::TwoFour, false),
+        (SparseFormat::Bitmask { entries: 400 }, false),
+    ] {
+        let layout = SparseLayout { format, shape: shape.to_vec(), dtype, kept: 400, dense };
+        let planes = layout.planes().unwrap();
+        let inputs = |x: Layout| -> Vec<Layout> { [x].into_iter().chain(planes.iter().cloned()).collect() };
+        if !dense {
+            cases.push((Box::new(Unpack { layout: layout.clone() }), planes.clone()));
+        }
+        let indices = match format {
+            SparseFormat::Masked => None,
+            SparseFormat::Blocks { .. } => Some(planes[1..3].to_vec()),
+            SparseFormat::Bitmask { .. } => Some(vec![Layout::new(&[41], DType::U32)]),
+            _ => Some(Vec::new()),
+        };
+        if let Some(indices) = indices {
+            let inputs = [values(&shape), mask(2800)].into_iter().chain(indices).collect();
+            cases.push((Box::new(Pack { layout: layout.clone() }), inputs));
+        }
+        let filters = SparseLayout { shape: vec![40, 7, 2, 5], ..layout.clone() };
+        for linear in [false, true] {
+            let op = SparseMatmul { weight: layout.clone(), linear, options: Matmul::default() };
+            cases.push((Box::new(op), inputs(values(if linear { &[36, 70] } else { &[70, 36] }))));
+        }
+        let few = SparseMatmul { weight: layout, linear: false, options: Matmul::default() };
+        cases.push((Box::new(few), inputs(values(&[70, 3]))));
+        // The dense copy has the filters' shape.
+        if !dense {
+            let op = SparseConv2d { weight: filters, options: Conv2d::default() };
+            cases.push((Box::new(op), inputs(values(&[2, 7, 6, 9]))));
+        }
+    }
+    cases
 }
 
 /// The ops that compute with whole numbers.

@@ -718,17 +718,18 @@ fn registers_are_used_again() {
 #[test]
 fn every_composition_lowers() {
     let floats = cases::ops().into_iter().map(|case| (case, DType::F32));
-    let cases = floats.chain(cases::whole_ops().into_iter().map(|case| (case, DType::I32)));
+    let plain = floats.chain(cases::whole_ops().into_iter().map(|case| (case, DType::I32)));
+    let layouts = |shapes: Vec<Vec<usize>>, dtype| shapes.iter().map(|shape| Layout::new(shape, dtype)).collect();
+    let plain = plain.map(|((op, shapes), dtype)| (op, layouts(shapes, dtype)));
     let mut compositions = 0;
-    for ((op, shapes), dtype) in cases {
+    for (op, layouts) in plain.chain(cases::mixed_ops(DType::F32)) {
         for (immediates, arena) in [(false, false), (true, false), (true, true)] {
             let mut profile = DeviceProfile::baseline();
             if immediates {
                 profile.features |= wgpu::Features::IMMEDIATES;
                 profile.limits.max_immediate_size = 256;
             }
-            let layouts: Vec<Layout> =
-                shapes.iter().map(|shape| Layout { arena, ..Layout::new(shape, dtype) }).collect();
+            let layouts: Vec<Layout> = layouts.iter().map(|layout| Layout { arena, ..layout.clone() }).collect();
             for plan in op.plans(&profile, &layouts).unwrap() {
                 for dispatch in &plan.dispatches {
                     let source = dispatch.kernel.compose().unwrap();

@@ -8,6 +8,7 @@ use super::depthwise::Depthwise;
 use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
 use super::quads::{Lie, Side};
+use super::sparse::Sparse;
 use super::winograd;
 use super::{Body, Contraction, Variant};
 use crate::problem::Operands;
@@ -92,6 +93,11 @@ fn depthwise(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     DEPTHWISE_TILES.into_iter().map(move |tile| variant(Body::Depthwise, lanes, tile))
 }
 
+/// A tile of the broadcast body.
+pub(super) fn broadcast_of(lanes: u32, tile: (u32, u32)) -> Variant {
+    variant(Body::Broadcast, lanes, tile)
+}
+
 pub(super) fn every(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     broadcast(profile).chain(patches(profile)).chain(depthwise(profile)).chain(direct(profile))
 }
@@ -108,7 +114,7 @@ pub(super) fn ranked(
 }
 
 /// Likewise, with the nanoseconds that each takes on a core.
-fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
+pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
     let costs = Costs::of(profile);
     let mut best = vec![
         cheapest(direct(profile), |tile| direct_ns(problem, tile, costs)),
@@ -197,4 +203,43 @@ fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant,
     let panels = if Side::A.is_constant(problem, operands) { 0.0 } else { counts.panels };
     let packing = (panels * PACK + counts.planes * COPY) / f64::from(variant.lanes.0);
     packing + counts.tiles * (WORKGROUP + counts.steps * step)
+}
+
+/// A body that reads a sparse operand.
+pub(super) fn sparse_ns(
+    problem: &Contraction,
+    sparse: &Sparse,
+    variant: &Variant,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> f64 {
+    let costs = Costs::of(profile);
+    let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
+    let lanes = f64::from(variant.lanes.0);
+    let ([vectors, scalars], beside) = sparse.loads();
+    let row_loads = vectors * costs.vector_load + scalars * costs.scalar_load;
+    let sums = 4.0 * rows * columns * costs.multiply_add;
+    let lying = panels::feeds(problem, operands)[1];
+    let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
+    let (step, packing) = if variant.body == Body::Broadcast {
+        let handed = 4.0 * rows * BROADCAST;
+        let packing = match lying {
+            Feed::Packed(_) => entries * problem.n as f64 * problem.k as f64 / 4.0 / lanes * PACK,
+            _ => 0.0,
+        };
+        ((rows / lanes).ceil() * row_loads + columns * costs.vector_load + handed + sums, packing)
+    } else {
+        // Of what is gathered, value by value.
+        let load = if lying == Feed::Lying(Lie::Across) { costs.vector_load } else { 4.0 * costs.scalar_load };
+        (rows * row_loads + columns * load + sums, 0.0)
+    };
+    let steps = sparse.steps() * (step + beside * costs.scalar_load) + sparse.skipped() * costs.scalar_load;
+    packing + tiles(problem, variant) * (WORKGROUP + steps)
+}
+
+/// Unpacking: an invocation finds and stores four values.
+pub(super) fn unpack_ns(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+    let costs = Costs::of(profile);
+    let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
+    (sparse.rows * sparse.columns) as f64 / 4.0 / lanes * (WORKGROUP + 4.0 * sparse.found() * costs.scalar_load + PACK)
 }

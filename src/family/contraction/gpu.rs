@@ -5,6 +5,7 @@
 
 use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
+use super::sparse::Sparse;
 use super::winograd;
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
@@ -94,7 +95,7 @@ fn sms(profile: &DeviceProfile) -> f64 {
 }
 
 /// Likewise, with the time of each.
-fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
+pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
     let sms = sms(profile);
     let matrices =
         COOPERATIVE.into_iter().filter(|tile| super::matrix_side(operands.op, problem, tile, profile).is_ok());
@@ -141,6 +142,7 @@ pub(super) fn k_fastest(operand: &Operand) -> bool {
         Addressing::Dense { outer, k, taps, .. } => *taps > 1 || k < outer,
         // Pixels lie side by side.
         Addressing::Windows(_) => false,
+        Addressing::Sparse(_) => true,
     }
 }
 
@@ -207,4 +209,27 @@ fn value_of_k(variant: &Variant, k: f64) -> f64 {
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let product = 1.0 + reads * (1.0 / rows + 1.0 / columns) + STAGING * (1.0 / tile_m + 1.0 / tile_n);
     tile_m * tile_n * product + STEP / f64::from(variant.step)
+}
+
+/// A body that reads a sparse operand, whose rows hold so many values of k. Values that are loaded without being staged, by many
+/// invocations, come from the nearest cache.
+pub(super) fn sparse_time(problem: &Contraction, sparse: &Sparse, variant: &Variant, profile: &DeviceProfile) -> f64 {
+    let k = 4.0 * sparse.steps();
+    let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
+    let (tile_m, tile_n) = variant.tile();
+    let cached = SCALAR_READS * STAGING / 2.0;
+    let value = match variant.body {
+        Body::Staged => value_of_k(variant, k),
+        // The matrix is read once, and four columns whether they are there or not.
+        Body::SparseColumns => tile_m as f64 * VALUE.max(columns * cached / rows),
+        _ => (tile_m * tile_n) as f64 * (1.0 + cached * (1.0 / rows + 1.0 / columns)),
+    };
+    let workgroups = (tiles(problem, variant) / sms(profile)).ceil().max(1.0);
+    let idle = (BUSY / (workgroups * lanes(variant))).max(1.0);
+    workgroups * k * value * idle
+}
+
+/// Unpacking: each value is read and written.
+pub(super) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+    DISPATCH + 2.0 * (sparse.rows * sparse.columns) as f64 * sparse.found() / sms(profile) * VALUE
 }

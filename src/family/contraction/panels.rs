@@ -1,7 +1,7 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
-use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, wgsl, word};
+use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, sparse, wgsl, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::GRID;
@@ -30,6 +30,8 @@ pub(super) enum Feed {
     Lying(Lie),
     /// Through panels in this scratch buffer.
     Packed(usize),
+    /// From the planes of a sparse format.
+    Sparse,
 }
 
 /// How both operands are fed.
@@ -41,6 +43,11 @@ pub(super) fn feeds(problem: &Contraction, operands: &Operands<'_>) -> [Feed; 2]
         whole(problem.k) && if side == Side::B { lie == Lie::Along || !apart(side) } else { lie == Lie::Along }
     };
     let lies = |side| quads::lie(problem, side, operands).filter(|&lie| fits(side, lie)).map(Feed::Lying);
+    if let Some(sparse) = sparse::of(problem) {
+        // Values of k that are named one by one lie in rows.
+        let b = lies(Side::B).filter(|&feed| !sparse.lists() || feed == Feed::Lying(Lie::Across));
+        return [Feed::Sparse, b.unwrap_or(Feed::Packed(0))];
+    }
     let a = lies(Side::A).unwrap_or(Feed::Packed(0));
     // Scratch buffers are numbered as they are needed.
     let b = lies(Side::B).unwrap_or(Feed::Packed(usize::from(matches!(a, Feed::Packed(_)))));
@@ -80,8 +87,9 @@ impl Panels {
         let strides = match &side.operand(pieces.problem).addressing {
             Addressing::Dense { batch, .. } => batch,
             Addressing::Windows(windows) => &windows.batch,
+            Addressing::Sparse(_) => const { &Vec::new() },
         };
-        let own = |dim: usize| if strides[dim] == 0 { 1 } else { region.len(dim) };
+        let own = |dim: usize| if strides.get(dim).is_none_or(|&stride| stride == 0) { 1 } else { region.len(dim) };
         let sizes: Vec<usize> = (0..batch_dims).map(own).collect();
         let quads = region.len(k_dim).div_ceil(VECTOR);
         let panel = panel_size(pieces, side);
@@ -192,6 +200,8 @@ pub(super) fn bind_fed(
     match feed {
         Feed::Packed(number) => bind_packed(assembly, pieces, side, number, region),
         Feed::Lying(lie) => bind_lying(assembly, pieces, side, lie, region),
+        // Bound with the steps.
+        Feed::Sparse => Ok(0),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::sparse::{self, Sparse};
 use super::{Addressing, Contraction, Operand, Pieces, batch_strides, bind_operand, read, wgsl};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
@@ -122,7 +123,10 @@ pub(super) fn bind(
     let (operand, outer) = (side.operand(pieces.problem), side.outer(pieces));
     let range = bytes(pieces.operand(operand, region, outer), operand.dtype);
     let moved = range.end - range.start;
-    match lie(pieces.problem, side, operands).filter(|&lie| lies_whole(pieces, side, lie, region)) {
+    // Values of k that a sparse operand names one by one lie in rows, or are gathered.
+    let lists = sparse::of(pieces.problem).is_some_and(Sparse::lists);
+    let fits = |&lie: &Lie| lies_whole(pieces, side, lie, region) && (!lists || lie == Lie::Across);
+    match lie(pieces.problem, side, operands).filter(fits) {
         Some(lie) => {
             bind_vectors(assembly, pieces, side, lie, range)?;
             assembly.constant(side.hook(), "K_FASTEST", Value::Bool(lie == Lie::Along));

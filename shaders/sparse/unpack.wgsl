@@ -1,0 +1,33 @@
+// out[row, k] = a[row, k], of a sparse matrix, with its zeros
+//
+// Workgroup:  WG_X fours of k.
+// Invocation: four values of a row.
+// Dispatch:   ceil(rows * quads / WG_X) workgroups, folded.
+struct Params {
+    workgroups: u32,
+    rows: u32,
+    columns: u32,
+    quads: u32, // of a row
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = workgroup_index(id, count);
+    let at = group * WG_X + lane;
+    if group >= params.workgroups || at >= params.rows * params.quads {
+        return;
+    }
+    let row = at / params.quads;
+    let quad = at % params.quads;
+    let values = a_load(a_begin(vec3(0u), row), quad);
+    // unroll
+    for (var q = 0u; q < 4u; q++) {
+        if 4u * quad + q < params.columns {
+            out_store(row * params.columns + 4u * quad + q, Elem(values[q]));
+        }
+    }
+}
