@@ -20,9 +20,11 @@
 //! # Ok::<(), tilewise::Error>(())
 //! ```
 //!
-//! Everything here blocks while the device counts.
+//! Everything here but making masks blocks while the device counts, and is not there in a browser.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod channels;
+#[cfg(not(target_arch = "wasm32"))]
 mod search;
 
 use crate::error::{Error, Result};
@@ -37,7 +39,9 @@ use crate::reference::Random;
 use crate::sparse::{count_rows, total};
 use crate::tensor::{Operand, Tensor};
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use channels::Channels;
+#[cfg(not(target_arch = "wasm32"))]
 pub use search::{Layer, Search, Sensitivity, Trial, search, sensitivity};
 
 const OP: &str = "prune";
@@ -170,6 +174,7 @@ impl Mask {
     }
 
     /// A mask of words on the device, with what it keeps counted there.
+    #[cfg(not(target_arch = "wasm32"))]
     fn counted(gpu: &Gpu, shape: &[usize], words: Tensor<u32>) -> Result<Self> {
         let sizes = match shape {
             [] | [_] => [1, count(shape)],
@@ -209,6 +214,7 @@ impl Mask {
     ///
     /// # Errors
     /// Those of [`download`](Gpu::download).
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn to_bools(&self, gpu: &Gpu) -> Result<Vec<bool>> {
         let words = gpu.download(&self.words)?;
         Ok((0..count(&self.shape)).map(|at| words[at / 32] >> (at % 32) & 1 == 1).collect())
@@ -218,6 +224,7 @@ impl Mask {
     ///
     /// # Errors
     /// [`Error::Shape`] if they are of other shapes, and those of [`apply`](Gpu::apply).
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn and(&self, gpu: &Gpu, other: &Mask) -> Result<Mask> {
         if self.shape != other.shape {
             let detail = format!("masks are of weights {:?} and {:?}", self.shape, other.shape);
@@ -227,6 +234,7 @@ impl Mask {
     }
 
     /// What is left without the groups that are pruned.
+    #[cfg(not(target_arch = "wasm32"))]
     fn expanded(&self, gpu: &Gpu, groups: &Tensor<u32>, shape: &[usize], grain: Grain) -> Result<Tensor<u32>> {
         gpu.apply(&ExpandMask { shape: shape.to_vec(), grain }, &[groups, &self.words])
     }
@@ -240,6 +248,7 @@ pub struct Pruned {
     weights: Tensor<f32>,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Pruned {
     /// Weights of which everything is kept so far.
     ///
@@ -432,6 +441,7 @@ impl Pruned {
 ///
 /// # Errors
 /// [`Error::Option`] for a criterion that is no unstructured one, and as for [`Pruned::prune`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn prune_global(gpu: &Gpu, tensors: &mut [&mut Pruned], criterion: &Criterion, amount: Amount) -> Result<()> {
     let left = tensors.iter().map(|pruned| pruned.mask.kept).sum();
     let count = amount.of(left)?;
