@@ -11,7 +11,7 @@
 //!    `params.m`. The structs are blanked and merged into one; a fragment's members carry its hook's name.
 //! 3. **Arena.** Where all tensors live in one buffer, `var<storage, read>` becomes `var<storage, read_write>`: a buffer
 //!    bound twice in one dispatch must be bound with one access.
-//! 4. **Texels.** Where an operand is read through a texture, `var<storage, read> data: array<f32>` (or of `vec4<f32>`)
+//! 4. **Texels.** Where an operand is read through a texture, `var<storage, read> data: array<f32>` (or of `u32`, or vectors of four)
 //!    becomes that texture, and `data[i]` a load from it.
 //! 5. **Unroll.** A loop marked `// unroll` becomes copies of its body, `{ const i = 3u; ... }`.
 //!
@@ -1727,11 +1727,17 @@ fn a_load(i: u32) -> vec4<f32> {
             ("Unit", "array<f32, 1>", "-> array<f32, 1> {\n    return array<f32, 1>(textureLoad("),
             ("Unit", "Elem", "-> f32 {\n    return textureLoad(a_data"),
             ("Unit", "vec4<Elem>", "-> vec4<f32> {\n    return textureLoad(a_data"),
+            (
+                "Unit",
+                "u32",
+                "-> u32 {\n    return bitcast<u32>(textureLoad(a_data, vec2(i / 4u % 4096u, i / 16384u))[i % 4u]);",
+            ),
+            ("vec4<Unit>", "u32", "-> vec4<u32> {\n    return bitcast<vec4<u32>>(textureLoad(a_data"),
         ] {
             let text = compose(elem, ty).unwrap().text;
             assert!(text.contains(returned), "{text}");
         }
-        for (elem, ty) in [("Unit", "vec4<f16>"), ("Unit", "u32"), ("vec4<Unit>", "f16"), ("vec2<f32>", "f32")] {
+        for (elem, ty) in [("Unit", "vec4<f16>"), ("Unit", "i32"), ("vec4<Unit>", "f16"), ("vec2<f32>", "f32")] {
             let error = compose(elem, ty).unwrap_err();
             assert_eq!(error.problem, Problem::NoTexels("a".into()), "{elem}, {ty}");
         }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use tilewise::{
-    Activation, Class, Conv2d, DType, DeviceProfile, Layout, Matmul, MaxPool2d, Padding, Plan, Precision, Reduce,
+    Activation, Class, Conv2d, DType, DeviceProfile, Layout, Matmul, MaxPool2d, Op, Padding, Plan, Precision, Reduce,
     Softmax, Unary, wgpu,
 };
 
 use crate::Failure;
-use crate::cases::{Case, ops, whole_ops};
+use crate::cases::{Case, mixed_ops, ops, whole_ops};
 
 /// Lanes of the subgroups that kernels of matrices are planned for: what RADV gives to compute shaders.
 pub const LANES_OF_MATRICES: u32 = 64;
@@ -47,6 +47,9 @@ pub fn all(matrices: bool) -> Result<Vec<Kernel>, Failure> {
     cases.extend(contractions(Precision::F32).into_iter().map(|case| (case, DType::F16)));
     let mut found = Found::default();
     found.add(&profile(), &cases)?;
+    for (op, layouts) in mixed_ops(DType::F32) {
+        found.add_op(&profile(), &*op, &layouts, DType::F32)?;
+    }
     if matrices {
         let rounded = [DType::F16, DType::F32].into_iter();
         let cases =
@@ -64,16 +67,26 @@ struct Found {
 
 impl Found {
     fn add(&mut self, profile: &DeviceProfile, cases: &[(Case, DType)]) -> Result<(), Failure> {
-        for ((op, shapes), dtype) in cases {
-            // Vectors are moved where operands lie on 16 bytes, and elements one by one where they do not.
-            for align in [16, dtype.size() as u32] {
-                let layouts: Vec<Layout> =
-                    shapes.iter().map(|shape| Layout { align, ..Layout::new(shape, *dtype) }).collect();
-                for plan in op.plans(profile, &layouts)? {
-                    for kernel in of_plan(&plan, *dtype, align)? {
-                        if self.texts.insert(kernel.text.clone()) {
-                            self.kernels.push(kernel);
-                        }
+        cases.iter().try_for_each(|((op, shapes), dtype)| {
+            let layouts: Vec<Layout> = shapes.iter().map(|shape| Layout::new(shape, *dtype)).collect();
+            self.add_op(profile, &**op, &layouts, *dtype)
+        })
+    }
+
+    fn add_op(
+        &mut self,
+        profile: &DeviceProfile,
+        op: &dyn Op,
+        layouts: &[Layout],
+        dtype: DType,
+    ) -> Result<(), Failure> {
+        // Vectors are moved where operands lie on 16 bytes, and elements one by one where they do not.
+        for align in [16, dtype.size() as u32] {
+            let layouts: Vec<Layout> = layouts.iter().map(|layout| Layout { align, ..layout.clone() }).collect();
+            for plan in op.plans(profile, &layouts)? {
+                for kernel in of_plan(&plan, dtype, align)? {
+                    if self.texts.insert(kernel.text.clone()) {
+                        self.kernels.push(kernel);
                     }
                 }
             }

@@ -1,0 +1,263 @@
+//! Prunes the trained network of `classify` in several ways, without training it again, and tells what is left: accuracy, bytes, time.
+//!
+//!     cargo run --release --example prune
+
+#[path = "../classify/files.rs"]
+#[allow(dead_code)] // Its other readers are those of `classify`.
+mod files;
+mod network;
+mod svg;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use lexopt::prelude::*;
+use tilewise::prune::prune_global;
+use tilewise::{Amount, Criterion, Gpu, Pruned, SparseFormat, SparseTensor};
+
+use files::read_idx;
+use network::{Network, PIXELS, Weights};
+
+const HELP: &str = "\
+Prune a trained network on the GPU, and see what becomes of accuracy, size and speed.
+
+Usage: cargo run --release --example prune -- [OPTIONS]
+
+  --count N   measure accuracy on the first N of the repository's thousand images (default: all; 20 where there is no GPU driver)
+  --quick     two levels of each criterion
+  --svg FILE  draw the chart there (default: prune.svg in the folder of build output)
+  --json      one line of JSON a row instead of the table
+  --help      print this
+
+Exit status: 0, or 2 for bad input.";
+
+/// Images that are run at once.
+const BATCH: usize = 100;
+/// Images that the emulator classifies in some seconds.
+const EMULATED: usize = 20;
+/// Times that a batch is timed.
+const RUNS: usize = 5;
+
+struct Args {
+    count: Option<usize>,
+    quick: bool,
+    svg: PathBuf,
+    json: bool,
+}
+
+fn parse() -> Result<Option<Args>, lexopt::Error> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let mut args = Args { count: None, quick: false, svg: target.join("prune.svg"), json: false };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("count") => args.count = Some(parser.value()?.parse()?),
+            Long("quick") => args.quick = true,
+            Long("svg") => args.svg = parser.value()?.into(),
+            Long("json") => args.json = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(args))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// A way to prune the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// All weights together, by magnitude.
+    Global,
+    /// Blocks of 16 by 16 of the two largest layers.
+    Blocks,
+    /// N of each M values of k, the same for 16 outputs, in the same layers.
+    Vectors { keep: usize, group: usize },
+    /// Whole filters, which are taken out.
+    Filters,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Global => "global L1",
+            Way::Blocks => "blocks 16x16",
+            Way::Vectors { .. } => "vectors N:M",
+            Way::Filters => "filters",
+        }
+    }
+}
+
+/// What became of the network.
+pub struct Row {
+    pub way: &'static str,
+    pub amount: f64,
+    pub sparsity: f64,
+    pub accuracy: f64,
+    pub bytes: u64,
+    pub ms: f64,
+    pub dense_ms: f64,
+    pub path: String,
+}
+
+/// The images, and what they show.
+struct Images {
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Images {
+    fn load(count: usize) -> Result<Self, Box<dyn Error>> {
+        let folder = root().join("data/fashion-mnist");
+        let images = read_idx(&folder.join("t10k-images-idx3-ubyte"), 3)?;
+        let labels = read_idx(&folder.join("t10k-labels-idx1-ubyte"), 1)?;
+        if count == 0 || count > labels.data.len() {
+            return Err(format!("--count {count}: there are {} images", labels.data.len()).into());
+        }
+        Ok(Images { pixels: images.data[..count * PIXELS].to_vec(), labels: labels.data[..count].to_vec() })
+    }
+
+    /// The share of the images that a network classifies as what they show.
+    fn accuracy(&self, gpu: &Gpu, network: &Network) -> tilewise::Result<f64> {
+        let mut right = 0;
+        for (pixels, labels) in self.pixels.chunks(BATCH * PIXELS).zip(self.labels.chunks(BATCH)) {
+            let classes = network.classify(gpu, pixels)?;
+            right += classes.iter().zip(labels).filter(|(class, label)| **class == u32::from(**label)).count();
+        }
+        Ok(right as f64 / self.labels.len() as f64)
+    }
+
+    /// Milliseconds that a batch takes in each of two networks, which take turns: medians.
+    fn time(&self, gpu: &Gpu, networks: [&Network; 2]) -> tilewise::Result<[f64; 2]> {
+        let batch = &self.pixels[..self.pixels.len().min(BATCH * PIXELS)];
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..RUNS {
+            for (network, times) in networks.iter().zip(&mut times) {
+                let start = Instant::now();
+                network.classify(gpu, batch)?;
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        Ok(times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[RUNS / 2]
+        }))
+    }
+}
+
+/// Prunes a network by an amount. Returns what is left, and the share of its weights that is not.
+fn pruned(gpu: &Gpu, dense: &Network, way: Way, amount: f64) -> tilewise::Result<(Network, f64)> {
+    let mut layers: Vec<Pruned> =
+        dense.layers.iter().map(|layer| Pruned::new(gpu, &layer.dense)).collect::<Result<_, _>>()?;
+    let large = [1, 2];
+    let mut network = dense.clone();
+    let (format, among) = match way {
+        Way::Global => {
+            let mut all: Vec<&mut Pruned> = layers.iter_mut().collect();
+            prune_global(gpu, &mut all, &Criterion::L1Unstructured, Amount::Fraction(amount))?;
+            (SparseFormat::csr(), vec![0, 1, 2, 3])
+        }
+        Way::Blocks => {
+            for number in large {
+                layers[number].prune(gpu, &Criterion::blocks(16), Amount::Fraction(amount))?;
+            }
+            (SparseFormat::bsr(16), large.to_vec())
+        }
+        Way::Vectors { keep, group } => {
+            for number in large {
+                layers[number].prune_groups(gpu, keep, group, 16)?;
+            }
+            (SparseFormat::vectors(16), large.to_vec())
+        }
+        Way::Filters => {
+            for layer in &mut layers[..2] {
+                layer.prune(gpu, &Criterion::LnStructured { n: 2.0, axis: 0 }, Amount::Fraction(amount))?;
+            }
+            network.shrink(gpu, &layers)?;
+            let left: usize = network.layers.iter().map(|layer| layer.dense.len()).sum();
+            return Ok((network, 1.0 - left as f64 / dense.weights() as f64));
+        }
+    };
+    let kept: usize = layers.iter().map(|layer| layer.mask().kept()).sum();
+    for number in among {
+        let sparse = SparseTensor::new(gpu, &dense.layers[number].dense, layers[number].mask(), format)?;
+        // The dense copy holds zeros where the weights are pruned.
+        network.layers[number].weights = Weights::Sparse(sparse.keep_dense(layers[number].weights())?);
+    }
+    Ok((network, 1.0 - kept as f64 / dense.weights() as f64))
+}
+
+fn levels(quick: bool) -> Vec<(Way, f64)> {
+    let amounts: &[f64] = if quick { &[0.5, 0.9] } else { &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95] };
+    let mut levels: Vec<(Way, f64)> = Vec::new();
+    for way in [Way::Global, Way::Blocks, Way::Filters] {
+        levels.extend(amounts.iter().map(|&amount| (way, amount)));
+    }
+    let groups: &[(usize, usize)] = if quick { &[(2, 4)] } else { &[(3, 4), (2, 4), (1, 4), (1, 8)] };
+    levels.extend(groups.iter().map(|&(keep, group)| (Way::Vectors { keep, group }, 1.0 - keep as f64 / group as f64)));
+    levels
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let gpu = Gpu::new_or_emulated()?;
+    let count = args.count.unwrap_or(if gpu.is_emulated() { EMULATED } else { 1000 });
+    let images = Images::load(count)?;
+    let dense = Network::load(&gpu, &root().join("data/fashion-mnist/model.safetensors"))?;
+    let accuracy = images.accuracy(&gpu, &dense)?;
+    if !args.json {
+        println!("{}: {count} images, dense accuracy {accuracy:.3}, {} bytes", gpu.profile().name, dense.bytes());
+        println!("criterion     amount  pruned  accuracy    bytes       ms  dense ms  path of the largest layer");
+    }
+    let mut rows = Vec::new();
+    for (way, amount) in levels(args.quick) {
+        let (network, sparsity) = pruned(&gpu, &dense, way, amount)?;
+        let accuracy = images.accuracy(&gpu, &network)?;
+        let [ms, dense_ms] = images.time(&gpu, [&network, &dense])?;
+        let path = network.path(&gpu, count.min(BATCH))?;
+        let row = Row { way: way.name(), amount, sparsity, accuracy, bytes: network.bytes(), ms, dense_ms, path };
+        print(&row, args.json);
+        rows.push(row);
+    }
+    std::fs::write(&args.svg, svg::chart(&rows, (accuracy, dense.bytes())))?;
+    if !args.json {
+        println!("chart: {}", args.svg.display());
+    }
+    Ok(())
+}
+
+fn print(row: &Row, json: bool) {
+    let Row { way, amount, sparsity, accuracy, bytes, ms, dense_ms, path } = row;
+    if json {
+        let line = serde_json::json!({
+            "criterion": way, "amount": amount, "sparsity": sparsity, "accuracy": accuracy, "bytes": bytes, "ms": ms,
+            "dense_ms": dense_ms, "path": path,
+        });
+        println!("{line}");
+    } else {
+        let percent = 100.0 * sparsity;
+        println!("{way:12} {amount:7.3} {percent:6.1}% {accuracy:9.3} {bytes:8} {ms:8.2} {dense_ms:9.2}  {path}");
+    }
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let result = match parse() {
+        Ok(Some(args)) => run(&args),
+        Ok(None) => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
