@@ -16,6 +16,7 @@ pub(crate) mod pad;
 pub(crate) mod permute;
 pub(crate) mod pool;
 pub(crate) mod precision;
+pub(crate) mod quantize;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod sparse;

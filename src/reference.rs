@@ -260,6 +260,10 @@ pub enum HostData {
     I32(Vec<i32>),
     /// u32
     U32(Vec<u32>),
+    /// i8
+    I8(Vec<i8>),
+    /// u8
+    U8(Vec<u8>),
 }
 
 /// A tensor on the host: what twins read.
@@ -272,15 +276,15 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of f32, f16, i32 or u32.
+    /// A tensor of elements.
     ///
     /// # Errors
-    /// [`Error::Length`] if the shape holds another number of elements, [`Error::DType`] for other types: no op takes them.
+    /// [`Error::Length`] if the shape holds another number of elements.
     pub fn new<T: Element>(shape: &[usize], elements: &[T]) -> Result<Self> {
         if count(shape) != elements.len() {
             return Err(Error::Length { shape: shape.to_vec(), found: elements.len() });
         }
-        HostTensor::from_bytes(shape, T::DTYPE, bytemuck::cast_slice(elements))
+        Ok(HostTensor::from_bytes(shape, T::DTYPE, bytemuck::cast_slice(elements)))
     }
 
     /// Elements at random: floats in [-1, 1), any bits of other types.
@@ -294,27 +298,21 @@ impl HostTensor {
             }
             dtype => {
                 let bytes = (0..layout.bytes()).map(|_| random.bits() as u8).collect::<Vec<u8>>();
-                HostTensor::from_bytes(&layout.shape, dtype, &bytes)
+                Ok(HostTensor::from_bytes(&layout.shape, dtype, &bytes))
             }
         }
     }
 
-    pub(crate) fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn from_bytes(shape: &[usize], dtype: DType, bytes: &[u8]) -> Self {
         let data = match dtype {
             DType::F32 => HostData::F32(bytemuck::pod_collect_to_vec(bytes)),
             DType::F16 => HostData::F16(bytemuck::pod_collect_to_vec(bytes)),
             DType::I32 => HostData::I32(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => HostData::U32(bytemuck::pod_collect_to_vec(bytes)),
-            found => {
-                return Err(Error::DType {
-                    op: "reference",
-                    operand: "a tensor".into(),
-                    expected: "f32, f16, i32 or u32".into(),
-                    found,
-                });
-            }
+            DType::I8 => HostData::I8(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U8 => HostData::U8(bytes.to_vec()),
         };
-        Ok(HostTensor { shape: shape.to_vec(), data })
+        HostTensor { shape: shape.to_vec(), data }
     }
 
     /// Type of the elements.
@@ -324,6 +322,8 @@ impl HostTensor {
             HostData::F16(_) => DType::F16,
             HostData::I32(_) => DType::I32,
             HostData::U32(_) => DType::U32,
+            HostData::I8(_) => DType::I8,
+            HostData::U8(_) => DType::U8,
         }
     }
 
@@ -342,13 +342,15 @@ impl HostTensor {
         self.len() == 0
     }
 
-    /// An element as f64, which holds every f32, f16, i32 and u32.
+    /// An element as f64, which holds every element of any type.
     pub fn at(&self, index: usize) -> f64 {
         match &self.data {
             HostData::F32(elements) => elements[index].into(),
             HostData::F16(elements) => elements[index].into(),
             HostData::I32(elements) => elements[index].into(),
             HostData::U32(elements) => elements[index].into(),
+            HostData::I8(elements) => elements[index].into(),
+            HostData::U8(elements) => elements[index].into(),
         }
     }
 
@@ -358,6 +360,8 @@ impl HostTensor {
             HostData::F16(elements) => bytemuck::cast_slice(elements),
             HostData::I32(elements) => bytemuck::cast_slice(elements),
             HostData::U32(elements) => bytemuck::cast_slice(elements),
+            HostData::I8(elements) => bytemuck::cast_slice(elements),
+            HostData::U8(elements) => elements,
         }
     }
 }
