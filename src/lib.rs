@@ -79,7 +79,10 @@ pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
 pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::precision::Precision;
-pub use op::quantize::{Granularity, QuantLayout, QuantScheme, QuantType};
+pub use op::quantize::{
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
+    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};
