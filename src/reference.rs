@@ -355,7 +355,8 @@ impl HostTensor {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes of the elements.
+    pub fn bytes(&self) -> &[u8] {
         match &self.data {
             HostData::F32(elements) => bytemuck::cast_slice(elements),
             HostData::F16(elements) => bytemuck::cast_slice(elements),

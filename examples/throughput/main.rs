@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random};
-use tilewise::{
-    Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Tensor, Unary, verify,
-};
+use tilewise::{Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Unary, verify};
 
 use cases::Case;
 use limits::{Bare, Limits};
@@ -118,17 +116,15 @@ impl Row {
 struct Prepared<'a> {
     gpu: &'a Gpu,
     plan: Plan,
-    inputs: Vec<Tensor<f32>>,
+    inputs: Vec<AnyTensor>,
     output: AnyTensor,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(gpu: &'a Gpu, case: &Case, elements: &[Vec<f32>]) -> tilewise::Result<Self> {
-        let inputs = case.shapes.iter().zip(elements).map(|(shape, elements)| gpu.tensor(shape, elements));
-        let inputs: Vec<Tensor<f32>> = inputs.collect::<tilewise::Result<_>>()?;
-        let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
-        let plan = case.twin.plan(gpu.profile(), &layouts)?;
-        let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
+    fn new(gpu: &'a Gpu, case: &Case, elements: &[HostTensor]) -> tilewise::Result<Self> {
+        let inputs = elements.iter().map(|elements| gpu.upload(elements)).collect::<tilewise::Result<Vec<_>>>()?;
+        let plan = case.twin.plan(gpu.profile(), &case.inputs)?;
+        let output = gpu.allocate(&plan.outputs[0])?;
         gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Prepared { gpu, plan, inputs, output })
     }
@@ -162,7 +158,7 @@ impl<'a> Prepared<'a> {
 /// `None` if the device would take too long.
 fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Option<Row>, Box<dyn Error>> {
     let mut random = Random::new(1);
-    let elements: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
+    let elements = case.twin.draw(&case.inputs, &mut random)?;
     let mut prepared = Prepared::new(gpu, case, &elements)?;
     // Of the plainest variant: what an op asks for, however few operations another makes of it.
     let plain = DeviceProfile { contractions: vec![ContractionVariant::BASELINE], ..DeviceProfile::baseline() };
@@ -173,8 +169,7 @@ fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Opt
     if least > PATIENCE && !patient {
         return Ok(None);
     }
-    let host = case.shapes.iter().zip(&elements).map(|(shape, elements)| HostTensor::new(shape, elements));
-    let report = verify::op(gpu, &*case.twin, &host.collect::<tilewise::Result<Vec<_>>>()?)?;
+    let report = verify::op(gpu, &*case.twin, &elements)?;
     if !report.passed() {
         eprintln!("{report}");
     }
