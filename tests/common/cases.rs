@@ -4,10 +4,10 @@ use tilewise::reference::Twin;
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, ApplyMask, AvgPool2d, BatchNorm, Binary, BinaryKind, BlockMask,
     Concat, Conv2d, ConvTranspose2d, CountMask, DType, Dequantize, DequantizeLinear, DynamicQuantize,
-    DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, IndexMask, Layout, LogSoftmax, Matmul,
-    MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest, QuantLayout,
-    QuantScheme, QuantType, Quantize, QuantizeLinear, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat,
-    SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack, UnpackValues,
+    DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, Histogram, IndexMask, Layout, LogSoftmax,
+    Matmul, MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest,
+    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, SparseConv2d,
+    SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack, UnpackValues,
 };
 
 /// An op with the shapes of its inputs.
@@ -160,6 +160,10 @@ fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
         cases.push((Box::new(op), vec![Layout::new(&shape, output), scale.clone(), zeros]));
         cases.push((Box::new(op), vec![Layout::new(&shape, output), scale]));
     }
+    let counts = Layout::new(&[1 << 11], DType::U32);
+    cases.push((Box::new(Histogram { mantissa: 2 }), vec![x(&shape), counts]));
+    let ranges = Ranges { granularity: Granularity::Channel(1) };
+    cases.push((Box::new(ranges), vec![x(&shape), Layout::new(&[70, 2], DType::U32)]));
     if dtype == DType::F32 {
         cases.push((Box::new(DynamicQuantizeLinear), vec![x(&shape)]));
     }
