@@ -93,6 +93,7 @@ pub use prepare::Prepared;
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use prune::{Amount, Criterion, Mask, Pruned};
+pub use quantize::calibrate::{Calibrated, Calibration, Calibrator};
 pub use quantize::{PlainQuantized, QuantizedTensor};
 pub use sparse::SparseTensor;
 pub use tensor::{AnyTensor, Operand, Tensor};
