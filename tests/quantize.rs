@@ -603,3 +603,17 @@ fn ranges_and_counts_of_several_tensors() {
     let ranges = HostTensor::new(&[1, 2], &[0u32; 2]).unwrap();
     check(&Ranges { granularity: Granularity::Tensor }, &[odd, ranges], true);
 }
+
+/// Every composition with all operands in one buffer.
+#[test]
+fn operands_share_a_buffer() {
+    let mut random = Random::new(14);
+    for gpu in devices() {
+        for (op, layouts) in common::cases::quantized_ops(DType::F32) {
+            let inputs = op.draw(&layouts, &mut random).unwrap();
+            let layouts: Vec<Layout> = inputs.iter().map(|input| input.layout().in_arena()).collect();
+            let plan = op.plan(gpu.profile(), &layouts).unwrap();
+            verify::plan(gpu, &*op, &plan, &inputs).unwrap().assert_strict();
+        }
+    }
+}

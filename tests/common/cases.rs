@@ -125,7 +125,7 @@ pub fn mixed_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
 }
 
 /// Quantization, of numbers and scales of a type.
-fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
+pub fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
     let x = |shape: &[usize]| Layout::new(shape, dtype);
     let shape = [6, 70];
     let mut cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = Vec::new();
