@@ -3,6 +3,7 @@
 mod common;
 
 use common::f32s;
+use safetensors::SafeTensors;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -616,4 +617,73 @@ fn operands_share_a_buffer() {
             verify::plan(gpu, &*op, &plan, &inputs).unwrap().assert_strict();
         }
     }
+}
+
+/// PyTorch's values, scales, zero points and numbers, bit by bit.
+#[test]
+fn pytorch_quantizes_to_the_same_bits() {
+    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/data/quantization/fixtures.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&file).unwrap();
+    let cases: serde_json::Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    let (mut compared, mut parted) = (0, 0);
+    for case in cases.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let tensor = |what: &str| tensors.tensor(&format!("{name}.{what}")).unwrap();
+        let floats = |what: &str| -> Vec<f32> {
+            tensor(what).data().chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+        };
+        let (shape, x, scales) = (tensor("x").shape().to_vec(), floats("x"), floats("scales"));
+        let zeros: Vec<i32> =
+            tensor("zeros").data().chunks(4).map(|bytes| i32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        let values = if case["dtype"] == "quint8" { QuantType::U8 } else { QuantType::I8 };
+        let axis = case["axis"].as_u64().map(|axis| axis as usize);
+        let granularity = axis.map_or(Granularity::Tensor, Granularity::Channel);
+        let scheme = QuantScheme { values, granularity, symmetric: false, scales: DType::F32 };
+        let [low, high] = values.range();
+        let group = |at: usize| axis.map_or(0, |axis| at / shape[axis + 1..].iter().product::<usize>() % shape[axis]);
+        // PyTorch multiplies by the reciprocal, ONNX divides: where it matters, ONNX holds.
+        let by =
+            |ratio: f32, at: usize| (ratio.round_ties_even() as i32).saturating_add(zeros[group(at)]).clamp(low, high);
+        let pytorch: Vec<i32> =
+            tensor("values").data().iter().map(|&q| if low == 0 { q.into() } else { (q as i8).into() }).collect();
+        let expected: Vec<i32> = (0..x.len())
+            .map(|at| {
+                assert_eq!(by(x[at] * (1.0 / scales[group(at)]), at), pytorch[at], "{name} {at}");
+                by(x[at] / scales[group(at)], at)
+            })
+            .collect();
+        let differ = expected.iter().zip(&pytorch).filter(|(own, other)| own != other).count();
+        assert_eq!(differ as u64, case["differs"].as_u64().unwrap(), "{name}");
+        (compared, parted) = (compared + x.len(), parted + differ);
+        for gpu in devices() {
+            let weights = gpu.tensor(&shape, &x).unwrap();
+            let given = QuantizedTensor::with_scales(gpu, &weights, scheme, &scales, &zeros).unwrap();
+            assert_eq!(whole_numbers(gpu, &given.to_plain(gpu).unwrap().values), expected, "{name}");
+            let numbers = given.dequantize(gpu, DType::F32).unwrap().typed::<f32>().unwrap().to_vec(gpu).unwrap();
+            for (at, (number, other)) in numbers.iter().zip(floats("numbers")).enumerate() {
+                // A device may round the product to either side.
+                let near = (number - other).abs() <= f32::EPSILON * other.abs();
+                assert!(near || expected[at] != pytorch[at], "{name} {at}: {number} {other}");
+            }
+            if case["symmetric"] == true {
+                let scheme = QuantScheme { symmetric: true, ..scheme };
+                let plain = QuantizedTensor::with_scales(gpu, &weights, scheme, &scales, &[]).unwrap();
+                assert_eq!(whole_numbers(gpu, &plain.to_plain(gpu).unwrap().values), expected, "{name}");
+            }
+            if case["observed"] == true {
+                let plain = QuantizedTensor::quantize(gpu, &weights, scheme).unwrap().to_plain(gpu).unwrap();
+                assert_eq!(plain.scales.clone().typed::<f32>().unwrap().to_vec(gpu).unwrap(), scales, "{name}");
+                assert_eq!(whole_numbers(gpu, &plain.zeros.unwrap()), zeros, "{name}");
+                assert_eq!(whole_numbers(gpu, &plain.values), expected, "{name}");
+            }
+        }
+    }
+    assert!(compared > 20_000 && parted > 0 && parted < compared / 20, "{parted} of {compared}");
+}
+
+/// The elements of a tensor of bytes.
+fn whole_numbers(gpu: &Gpu, tensor: &AnyTensor) -> Vec<i32> {
+    let found = gpu.download_any(tensor).unwrap();
+    (0..found.len()).map(|at| found.at(at) as i32).collect()
 }
