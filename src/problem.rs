@@ -2,7 +2,7 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, map, mask, reduce, sparse, window};
+use crate::family::{contraction, map, mask, quantize, reduce, sparse, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -12,6 +12,7 @@ pub use crate::family::contraction::Contraction;
 pub use crate::family::contraction::sparse::Sparse;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
+pub use crate::family::quantize::Quantize;
 pub use crate::family::reduce::Reduce;
 pub use crate::family::sparse::{Pack, SparseContraction};
 pub use crate::family::window::Window;
@@ -29,6 +30,8 @@ pub enum Problem {
     Map(Map),
     /// Masks of weights.
     Mask(Mask),
+    /// Floats, kept in few bits, and back.
+    Quantize(Quantize),
     /// Dense weights, put into a sparse format.
     Pack(Pack),
     /// Sparse weights, made dense.
@@ -98,6 +101,9 @@ impl Problem {
                 request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
             }
             Problem::Mask(p) => request.collect(mask::candidates(p), |()| mask::build(p, operands, profile)),
+            Problem::Quantize(p) => {
+                request.collect(quantize::candidates(p), |()| quantize::build(p, operands, profile))
+            }
             Problem::Pack(p) => {
                 request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
             }
@@ -179,8 +185,10 @@ impl Request<'_> {
 
 /// The layouts that operands have to have for a variant: what was promised where it counts, else the alignment of an element.
 fn needed(layouts: &[Layout], slot: fn(usize) -> Slot, aligned: &[Slot]) -> Vec<Layout> {
+    let written = matches!(slot(0), Slot::Output(_));
     let needs = |i: usize, layout: &Layout| {
-        if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(layout.dtype.size() as u32) }
+        let element = if written { layout.dtype.stored() } else { layout.dtype.size() };
+        if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(element as u32) }
     };
     layouts
         .iter()
