@@ -81,8 +81,8 @@ pub use op::permute::Permute;
 pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::precision::Precision;
 pub use op::quantize::{
-    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
-    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
+    PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
@@ -93,6 +93,7 @@ pub use prepare::Prepared;
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use prune::{Amount, Criterion, Mask, Pruned};
+pub use quantize::calibrate::{Calibrated, Calibration, Calibrator};
 pub use quantize::{PlainQuantized, QuantizedTensor};
 pub use sparse::SparseTensor;
 pub use tensor::{AnyTensor, Operand, Tensor};

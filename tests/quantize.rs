@@ -7,8 +7,8 @@ use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
     AnyTensor, DType, Dequantize, DequantizeLinear, DeviceProfile, DynamicQuantize, DynamicQuantizeLinear, Error,
-    FakeQuantize, Gpu, Granularity, Layout, Op, Operand, PackValues, PlainQuantized, QuantLayout, QuantScheme,
-    QuantType, Quantize, QuantizeLinear, QuantizedTensor, Tensor, UnpackValues, wgpu,
+    FakeQuantize, Gpu, Granularity, Histogram, Layout, Op, Operand, PackValues, PlainQuantized, QuantLayout,
+    QuantScheme, QuantType, Quantize, QuantizeLinear, QuantizedTensor, Ranges, Tensor, UnpackValues, wgpu,
 };
 
 const TYPES: [QuantType; 4] = [QuantType::I8, QuantType::U8, QuantType::I4, QuantType::Binary];
@@ -578,4 +578,28 @@ fn outputs_of_bytes_start_on_words() {
     let back: Tensor<f32> = gpu.apply(&DequantizeLinear::default(), &[&all.slice(3..7).unwrap(), &scale]).unwrap();
     assert_eq!(back.to_vec(gpu).unwrap(), [7.0, 1.0, 0.0, 255.0]);
     assert!(gpu.findings().is_empty(), "{:?}", gpu.findings());
+}
+
+#[test]
+fn ranges_and_counts_of_several_tensors() {
+    let mut random = Random::new(13);
+    for shape in SHAPES.into_iter().chain([&[300, 40][..]]) {
+        for granularity in [Granularity::Tensor, Granularity::Channel(0), Granularity::Channel(shape.len() - 1)] {
+            let scheme = QuantScheme { granularity, ..QuantScheme::default() };
+            let groups = QuantLayout::new(scheme, shape).unwrap().scales().unwrap();
+            let ranges = Layout::new(&[groups[0], 2], DType::U32);
+            let op = Ranges { granularity };
+            check(&op, &op.draw(&[f32s(shape), ranges], &mut random).unwrap(), true);
+        }
+        for mantissa in [0, 2] {
+            let op = Histogram { mantissa };
+            let counts = Layout::new(&[1 << (9 + mantissa)], DType::U32);
+            check(&op, &op.draw(&[f32s(shape), counts], &mut random).unwrap(), true);
+        }
+    }
+    let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, 1e-40, -1e-40, f32::MAX, f32::MIN];
+    let odd = HostTensor::new(&[9], &odd).unwrap();
+    check(&Histogram { mantissa: 0 }, &[odd.clone(), common::u32s(&[0; 512])], true);
+    let ranges = HostTensor::new(&[1, 2], &[0u32; 2]).unwrap();
+    check(&Ranges { granularity: Granularity::Tensor }, &[odd, ranges], true);
 }
