@@ -6,8 +6,10 @@ use std::time::Duration;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Class, Concat,
-    ContractionBody, ContractionVariant, Conv2d, ConvTranspose2d, DeviceProfile, LogSoftmax, Matmul, MaxPool2d, Pad,
-    PadMode, Padding, Permute, Precision, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
+    ContractionBody, ContractionVariant, Conv2d, ConvTranspose2d, DType, Dequantize, DequantizeLinear, DeviceProfile,
+    DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram, Layout, LogSoftmax, Matmul,
+    MaxPool2d, PackValues, Pad, PadMode, Padding, Permute, Precision, QuantLayout, QuantScheme, QuantType, Quantize,
+    QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, Unary, UnaryKind, UnpackValues,
 };
 
 /// An op on its inputs, planned for a profile.
@@ -120,6 +122,12 @@ impl List {
         self.push(op, inputs, true)
     }
 
+    /// Inputs such as the op is meant for.
+    fn drawn(&mut self, op: impl Twin + 'static, layouts: &[Layout], exact: bool) -> &mut DeviceProfile {
+        let inputs = op.draw(layouts, &mut self.random).expect("layouts that the op takes");
+        self.push(op, inputs, exact)
+    }
+
     /// Numbers in [-1, 1).
     fn floats(&mut self, op: impl Twin + 'static, shapes: &[&[usize]]) -> &mut DeviceProfile {
         let draw = |shape: &&[usize]| tensor(shape, &self.random.floats(shape.iter().product()));
@@ -172,7 +180,155 @@ pub fn cases(profile: &DeviceProfile) -> Vec<Case> {
     pools(&mut list);
     reductions(&mut list);
     rounded_products(&mut list);
+    quantization(&mut list);
     list.cases
+}
+
+/// Numbers kept in few bits, and back: rows that end within words, every granularity, quotients beside ties, odd numbers.
+fn quantization(list: &mut List) {
+    const SHAPE: [usize; 3] = [3, 5, 14];
+    let x = |shape: &[usize]| Layout::new(shape, DType::F32);
+    for (values, granularity, symmetric) in [
+        (QuantType::I8, Granularity::Tensor, true),
+        (QuantType::I8, Granularity::Channel(1), false),
+        (QuantType::U8, Granularity::Channel(0), false),
+        (QuantType::U8, Granularity::Tensor, true),
+        (QuantType::I4, Granularity::Block(32), false),
+        (QuantType::I4, Granularity::Channel(2), true),
+        (QuantType::Binary, Granularity::Channel(0), true),
+        (QuantType::Binary, Granularity::Block(64), true),
+    ] {
+        for scales in [DType::F32, DType::F16] {
+            let scheme = QuantScheme { values, granularity, symmetric, scales };
+            let Ok(layout) = QuantLayout::new(scheme, &SHAPE) else { continue };
+            let Ok(planes) = layout.planes() else { continue };
+            let scaled = || [x(&SHAPE)].into_iter().chain(planes[1..].iter().cloned()).collect::<Vec<_>>();
+            let bytes = Layout::new(&SHAPE, if values == QuantType::U8 { DType::U8 } else { DType::I8 });
+            list.drawn(Quantize { layout: layout.clone() }, &scaled(), true);
+            list.drawn(FakeQuantize { layout: layout.clone() }, &scaled(), false);
+            list.drawn(Dequantize { layout: layout.clone(), output: DType::F32 }, &planes, false);
+            list.drawn(DynamicQuantize { layout: layout.clone() }, &[x(&SHAPE)], values != QuantType::Binary);
+            small_grid(
+                list.drawn(DynamicQuantize { layout: layout.clone() }, &[x(&SHAPE)], values != QuantType::Binary),
+                2,
+            );
+            list.drawn(PackValues { layout: layout.clone() }, &[bytes], true);
+            list.drawn(UnpackValues { layout }, &planes[..1], true);
+        }
+    }
+    // Several workgroups.
+    let (large, scheme) = ([9, 210], QuantScheme { symmetric: false, ..QuantScheme::default() });
+    if let Ok(layout) = QuantLayout::new(scheme, &large)
+        && let Ok(planes) = layout.planes()
+    {
+        let scaled = || [x(&large)].into_iter().chain(planes[1..].iter().cloned()).collect::<Vec<_>>();
+        let bytes = || Layout::new(&large, DType::I8);
+        list.drawn(Quantize { layout: layout.clone() }, &scaled(), true);
+        list.drawn(FakeQuantize { layout: layout.clone() }, &scaled(), false);
+        list.drawn(Dequantize { layout: layout.clone(), output: DType::F32 }, &planes, false);
+        list.drawn(PackValues { layout: layout.clone() }, &[bytes()], true);
+        list.drawn(UnpackValues { layout }, &planes[..1], true);
+        let op = QuantizeLinear { output: DType::I8, ..QuantizeLinear::default() };
+        list.drawn(op, &[x(&large), x(&[1])], true);
+        list.drawn(DequantizeLinear::default(), &[bytes(), x(&[1])], false);
+    }
+    let axis = |axis| Granularity::Channel(axis);
+    // Ranges in parts, several of them.
+    for granularity in [Granularity::Tensor, axis(0), axis(1)] {
+        let scheme = QuantScheme { granularity, symmetric: false, ..QuantScheme::default() };
+        for shape in [[2, 300], [300, 2]] {
+            let Ok(layout) = QuantLayout::new(scheme, &shape) else { continue };
+            list.drawn(DynamicQuantize { layout }, &[x(&shape)], true);
+            let Ok(layout) =
+                QuantLayout::new(QuantScheme { values: QuantType::Binary, symmetric: true, ..scheme }, &shape)
+            else {
+                continue;
+            };
+            list.drawn(DynamicQuantize { layout }, &[x(&shape)], false);
+            let groups = match granularity {
+                Granularity::Channel(axis) => shape[axis],
+                _ => 1,
+            };
+            list.drawn(Ranges { granularity }, &[x(&shape), Layout::new(&[groups, 2], DType::U32)], true);
+        }
+    }
+    let counts = Layout::new(&[1 << 10], DType::U32);
+    list.drawn(Histogram { mantissa: 1 }, &[x(&[300]), counts.clone()], true);
+    small_grid(list.drawn(Histogram { mantissa: 1 }, &[x(&[3000]), counts.clone()], true), 2);
+    for (output, block, scales) in [
+        (DType::I8, None, vec![]),
+        (DType::U8, None, vec![5]),
+        (DType::U8, Some(2), vec![3, 3, 14]),
+        (DType::I8, Some(3), vec![3, 2, 14]),
+    ] {
+        let (scale, zeros) = (x(&scales), Layout::new(&scales, output));
+        let op = QuantizeLinear { axis: 1, block, output };
+        list.drawn(op, &[x(&SHAPE), scale.clone(), zeros.clone()], true);
+        small_grid(list.drawn(op, &[x(&SHAPE), scale.clone()], true), 2);
+        let op = DequantizeLinear { axis: 1, block, output: DType::F32 };
+        list.drawn(op, &[Layout::new(&SHAPE, output), scale.clone(), zeros], false);
+        small_grid(list.drawn(op, &[Layout::new(&SHAPE, output), scale], false), 2);
+    }
+    for len in [1, 7, 200] {
+        list.drawn(DynamicQuantizeLinear, &[x(&[len])], true);
+    }
+    // Quotients that f32 rounds to a tie, or just not; the largest, the smallest and no numbers; ends of the range.
+    let mut numbers =
+        vec![f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, f32::MIN, 1e-40, -2e-40];
+    let mut scales = vec![1.0f32; numbers.len()];
+    for at in 0..2000 {
+        let mantissa = list.random.bits() as u32 & 0x7f_ffff;
+        let scale = if at % 8 == 0 { 1.0 } else { f32::from_bits(mantissa | (100 + at % 50) << 23) };
+        let tie = (list.random.below(514) as f32 - 257.0 + if at % 3 == 0 { 0.0 } else { 0.5 }) * scale;
+        let step = list.random.below(7) as i32 - 3;
+        numbers.push(f32::from_bits((tie.to_bits() as i32).wrapping_add(step) as u32));
+        scales.push(scale);
+    }
+    // Infinity by the largest scales, and quotients of very small numbers, which have fewer digits.
+    numbers.extend([f32::INFINITY, f32::NEG_INFINITY]);
+    scales.extend([f32::MAX, 1.5e38]);
+    for at in 0..200u32 {
+        numbers.push(f32::from_bits(at * at * 300 + 7));
+        scales.push(f32::from_bits(0x0080_0000 + 40_000 * at));
+    }
+    for values in [QuantType::I8, QuantType::U8] {
+        let scheme = QuantScheme { values, granularity: axis(0), ..QuantScheme::default() };
+        let Ok(layout) = QuantLayout::new(scheme, &[numbers.len()]) else { continue };
+        let inputs = vec![tensor(&[numbers.len()], &numbers), tensor(&[numbers.len()], &scales)];
+        list.push(Quantize { layout }, inputs, true);
+    }
+    let counted = vec![tensor(&[numbers.len()], &numbers), tensor(&[1 << 10], &[3u32; 1 << 10])];
+    list.push(Histogram { mantissa: 1 }, counted, true);
+    // Ranges of every magnitude and sign.
+    let mut wild: Vec<f32> = (0..8000).map(|_| f32::from_bits(list.random.bits() as u32)).collect();
+    for at in 0..100 {
+        let large = f32::from_bits(list.random.bits() as u32 & 0x7fff_ffff | 0x3f00_0000).min(3e38);
+        let bits = large.to_bits() & 0xff80_0000;
+        wild.extend([large, -large / (1 << (at % 40)) as f32, f32::from_bits(bits), f32::from_bits(bits | 1)]);
+        wild.extend([-f32::from_bits(bits), large.min(1e6), 0.0, -1e-38]);
+    }
+    wild.extend([f32::MAX, f32::MIN, f32::MAX, f32::MAX, 3e-38, 0.0, 0.0, 0.0, f32::NAN, f32::INFINITY, 2.0, -1.0]);
+    wild.extend([0.0, 0.0, -0.0, 0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, 1e5, -1e5, 7e4, 0.0]);
+    wild.extend([1e-3, 0.0, 0.0, -1e-4, 8e-3, -2e-7, 0.0, 0.0]);
+    // Scales beside the smallest: by the least of numbers, and by less.
+    for at in 0..40 {
+        let large = f32::from_bits((2 + at / 4) << 23 | 0x12_3456 * (at % 4));
+        wild.extend([large, -f32::MIN_POSITIVE, 0.0, 0.0, large, -1e-39, 0.0, 0.0]);
+    }
+    // In pieces that bindings take.
+    for wild in wild.chunks(4 * 1200) {
+        let shape = [wild.len() / 4, 4];
+        for values in [QuantType::I8, QuantType::U8, QuantType::I4, QuantType::Binary] {
+            for symmetric in [true, false] {
+                for scales in [DType::F32, DType::F16] {
+                    let scheme = QuantScheme { values, granularity: axis(0), symmetric, scales };
+                    let Ok(layout) = QuantLayout::new(scheme, &shape) else { continue };
+                    let inputs = vec![tensor(&shape, wild)];
+                    list.push(DynamicQuantize { layout }, inputs, values != QuantType::Binary);
+                }
+            }
+        }
+    }
 }
 
 /// Factors that may be rounded, those of whole numbers not.

@@ -28,8 +28,8 @@ fn main(
     var bits = 0u;
     for (var i = 0u; i < length; i++) {
         let byte = x_load(first + i);
-        // -1 is 0, all else of its lowest bits.
-        let kept = select(byte & (0xffffffffu >> (32u - BITS)), select(0u, 1u, byte < 128u), BITS == 1u);
+        // Of binary values -1 is 0; others keep their lowest bits.
+        let kept = select(byte & (0xffffffffu >> (32u - BITS)), select(0u, 1u, byte == 1u), BITS == 1u);
         bits |= kept << (BITS * i);
     }
     out_store(word, bits);

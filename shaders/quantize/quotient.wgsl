@@ -38,10 +38,9 @@ fn quotient(x: u32, s: u32) -> i32 {
             rest -= i32(bottom);
         }
         // How far x / s is beyond k + 1/2, times 2 bottom; and how far it may be from there and yet be rounded to it: half a unit in
-        // the last place, which below 1/2 is half of that above it.
+        // the last place. That of 1/2 is less than quotients lie apart.
         let beyond = 2 * rest - i32(bottom);
-        let place = firstLeadingBit(2u * u32(k) + 1u);
-        let slack = i32(bottom >> (24u - place + select(0u, 1u, k == 0 && beyond < 0)));
+        let slack = select(i32(bottom >> (23u - firstLeadingBit(u32(k)))), 0, k == 0);
         n = k + select(select(0, 1, beyond > 0), k & 1, abs(beyond) <= slack);
     }
     return select(n, -n, x >= 0x80000000u);

@@ -5,16 +5,14 @@ const ONE: u32 = 0x3f800000u;
 const LEAST: u32 = 0x00800000u;
 const GREATEST: u32 = 0x7f7fffffu;
 
-// m 2^exponent, with the highest bit of m set and the lowest for anything that was lost; the smallest and the largest normal number
-// beyond them.
+// m 2^exponent, with the highest bit of m set; the smallest and the largest normal number beyond them. Quotients are no ties: one of 24 bits
+// by an odd number has either no more bits than that or no end.
 fn to_float(m: u32, exponent: i32) -> u32 {
-    let rest = m & 255u;
-    let up = rest > 128u || (rest == 128u && ((m >> 8u) & 1u) == 1u);
     let field = exponent + 158;
     if field < 1 {
         return LEAST;
     }
-    return min((u32(min(field, 255)) << 23u) + ((m >> 8u) & 0x7fffffu) + select(0u, 1u, up), GREATEST);
+    return min((u32(min(field, 255)) << 23u) + ((m >> 8u) & 0x7fffffu) + ((m >> 7u) & 1u), GREATEST);
 }
 
 // The sum of two magnitudes, as 24 bits and an exponent: it does not overflow.
@@ -38,23 +36,21 @@ fn sum(x: u32, y: u32) -> vec2<u32> {
 
 // The scale that takes a range to DIVISOR steps, or 1 for one without any; in f16 where scales are kept so.
 fn scale_of(below: u32, above: u32) -> u32 {
-    let range = select(vec2(0u, 0u), sum(below, above), ASYMMETRIC);
-    var m = range.x;
-    var exponent = i32(range.y) - 150;
-    if !ASYMMETRIC {
-        let most = select(above, max(below, above), LOW < 0);
-        m = (most & 0x7fffffu) | select(0u, 0x800000u, most >= LEAST);
-        exponent = i32(max(most >> 23u, 1u)) - 150;
+    var range = vec2(0u);
+    if ASYMMETRIC {
+        range = sum(below, above);
+    } else {
+        range = sum(0u, select(above, max(below, above), LOW < 0));
     }
     var scale = ONE;
-    if m > 0u {
-        let missing = countLeadingZeros(m);
-        let top = m << missing;
+    if range.x > 0u {
+        let missing = countLeadingZeros(range.x);
+        let top = range.x << missing;
         let whole = top / DIVISOR;
         let shift = countLeadingZeros(whole);
-        let rest = (top % DIVISOR) << shift;
-        let bits = ((whole << shift) + rest / DIVISOR) | select(0u, 1u, rest % DIVISOR != 0u);
-        scale = to_float(bits, exponent - i32(missing + shift));
+        let rest = top % DIVISOR;
+        let bits = (whole << shift) + (rest << shift) / DIVISOR;
+        scale = to_float(bits, i32(range.y) - 150 - i32(missing + shift));
     }
     return kept_scale(scale);
 }

@@ -352,8 +352,12 @@ impl Twin for DynamicQuantize {
                 let (members, sum) = sums[at];
                 let mean = sum / members.max(1) as f64;
                 let clamped = mean.max(if layout.scheme.scales == DType::F16 { TINY_F16 } else { TINY });
+                let sum = Value::sum(members, sum, sum);
+                if sum.value.is_infinite() {
+                    return Value::exact(f32::MAX.into());
+                }
                 // A division's 2.5 units beside the sum's error.
-                Value::sum(members, sum, sum).step(clamped, 1.0 / members.max(1) as f64, 2.5 * ULP * clamped)
+                sum.step(clamped, 1.0 / members.max(1) as f64, 2.5 * ULP * clamped)
             };
             let words = words(layout, |at| quantized(values, x.at(at) as f32, 1.0, 0))?;
             let scales = Expected::compute(&outputs[1].shape, layout.scheme.scales, select, |at| {
