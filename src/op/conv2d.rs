@@ -246,6 +246,7 @@ impl Op for Conv2d {
                 dilation: clamp(self.dilation),
                 padding: [self.padding.top, self.padding.left],
                 transposed: false,
+                fill: None,
             })
         };
         Ok(Problem::Contraction(Box::new(Contraction {
@@ -269,6 +270,7 @@ impl Op for Conv2d {
             addend: bias(inputs, addend),
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

@@ -150,6 +150,7 @@ impl Op for ConvTranspose2d {
             dilation: clamp(self.dilation),
             padding: [self.padding.top, self.padding.left],
             transposed: true,
+            fill: None,
         };
         Ok(Problem::Contraction(Box::new(Contraction {
             batch: vec![self.groups],
@@ -168,6 +169,7 @@ impl Op for ConvTranspose2d {
             addend: bias(inputs, vec![rows]),
             activation: self.activation,
             precision: Precision::F32,
+            whole: None,
         })))
     }
 }

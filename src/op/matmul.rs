@@ -215,6 +215,7 @@ impl Op for Matmul {
             addend,
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

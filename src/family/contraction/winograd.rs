@@ -126,6 +126,7 @@ impl<'a> Winograd<'a> {
             addend: None,
             activation: Activation::None,
             precision: Precision::F32,
+            whole: None,
         }
     }
 

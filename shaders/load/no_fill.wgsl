@@ -1,0 +1,4 @@
+// What lies around an image, where nothing else is said.
+fn value() -> Scalar {
+    return Scalar();
+}
