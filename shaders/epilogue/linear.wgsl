@@ -1,4 +1,4 @@
-// The end of a contraction: out = activate(alpha * sum + beta * addend), in this order.
+// The end of a contraction: out = activate(alpha * sum + beta * addend + residual), in this order.
 //
 // Where the planner had to split k over several dispatches, only the last applies the epilogue; all but the first add to
 // what is there already.
@@ -31,7 +31,8 @@ fn store_row(state: Column, row: Row, sum: f32) {
         value += f32(data[at]);
     }
     if params.last == 1u {
-        value = activate(params.alpha * value + addend_load(state.batch, row, state.column));
+        value = params.alpha * value + addend_load(state.batch, row, state.column);
+        value = activate(value + residual_load(at - start()));
     }
     data[at] = Elem(value);
 }

@@ -28,6 +28,11 @@ fn begin(batch: vec3<u32>, column: u32) -> State {
     return State(batch, column, entry + column);
 }
 
+// The place of the first element.
+fn start() -> u32 {
+    return params.offset;
+}
+
 fn place(state: State, row: u32) -> u32 {
     return state.base + row * params.row_stride;
 }

@@ -50,9 +50,11 @@ const NO_FILL: ShaderFile = shader!("load/no_fill.wgsl");
 const FLOAT: ShaderFile = shader!("product/float.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
+const RESIDUAL: ShaderFile = shader!("epilogue/residual.wgsl");
+const NO_RESIDUAL: ShaderFile = shader!("epilogue/no_residual.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
-/// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j])`.
+/// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j] + residual[batch, i, j])`.
 ///
 /// Strides count elements. Batch dimensions are listed outermost first; an operand that broadcasts one has stride 0 there.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,8 @@ pub struct Contraction {
     pub alpha: f32,
     /// The addend with its factor beta.
     pub addend: Option<Addend>,
+    /// What is added after it, in the order of the output.
+    pub residual: Option<Residual>,
     /// Applied last.
     pub activation: Activation,
     /// Whether factors may be rounded.
@@ -184,6 +188,15 @@ pub struct Addend {
     pub column: usize,
     /// Its factor.
     pub beta: f32,
+}
+
+/// An input that lies as the output does, and is added to it before the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Residual {
+    /// The number of the input.
+    pub input: usize,
+    /// Its element type.
+    pub dtype: DType,
 }
 
 /// A body with its tile.
@@ -704,13 +717,14 @@ impl Divisible for Pieces<'_> {
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
         let (m, n, _) = self.dims();
-        let Contraction { a, b, out, addend, .. } = self.problem;
+        let Contraction { a, b, out, addend, residual, .. } = self.problem;
         let mut spans = vec![
             (Slot::Input(a.input), bytes(self.operand(a, region, m), a.dtype)),
             (Slot::Input(b.input), bytes(self.operand(b, region, n), b.dtype)),
             (Slot::Output(0), bytes(self.target(region), out.dtype)),
         ];
         spans.extend(addend.iter().map(|add| (Slot::Input(add.input), bytes(self.addend(add, region), add.dtype))));
+        spans.extend(residual.map(|add| (Slot::Input(add.input), bytes(self.target(region), add.dtype))));
         let scratch = self.scratch(region).into_iter().enumerate();
         spans.extend(scratch.map(|(number, bytes)| (Slot::Scratch(number), 0..bytes)));
         spans
@@ -811,7 +825,20 @@ fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) ->
     assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
     assembly.param("out", "alpha", Param::F32(problem.alpha));
 
-    Ok(moved + bind_addend(assembly, pieces, region)?)
+    Ok(moved + bind_addend(assembly, pieces, region)? + bind_residual(assembly, pieces, region))
+}
+
+/// Fills the hook of what is added after the addend. Returns the bytes that it reads.
+fn bind_residual(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> u64 {
+    let Some(residual) = pieces.problem.residual else {
+        assembly.fragment("residual", NO_RESIDUAL);
+        return 0;
+    };
+    let range = bytes(pieces.target(region), residual.dtype);
+    let moved = range.end - range.start;
+    assembly.fragment("residual", RESIDUAL).constant("residual", "Elem", Value::Type(wgsl(residual.dtype)));
+    assembly.bind("residual", read(residual.input, range, residual.dtype));
+    moved
 }
 
 /// The part of the epilogue that knows where results go. Returns the bytes that it writes.

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 use crate::op::activation::Activation;
 use crate::op::conv2d::{Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_side};
 use crate::op::precision::{self, Precision};
-use crate::op::{Op, expect_addressable};
+use crate::op::{Op, expect_addressable, expect_inputs};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
@@ -113,6 +113,7 @@ impl Op for ConvTranspose2d {
                 });
             }
         }
+        expect_inputs(OP, inputs, 2..=3)?;
         check_operands(OP, inputs)?;
         let (x, weight) = (&inputs[0].shape, &inputs[1].shape);
         check_groups(OP, self.groups, &[("input", x[1])])?;
@@ -167,6 +168,7 @@ impl Op for ConvTranspose2d {
             },
             alpha: 1.0,
             addend: bias(inputs, vec![rows]),
+            residual: None,
             activation: self.activation,
             precision: Precision::F32,
             whole: None,

@@ -25,6 +25,7 @@ pub fn ops() -> Vec<Case> {
             vec![vec![3, 7, 5], vec![5, 9], vec![9]],
         ),
         (Box::new(Conv2d::default()), vec![plane.clone(), vec![6, 4, 3, 3], vec![6]]),
+        (Box::new(Conv2d::default()), vec![plane.clone(), vec![6, 4, 3, 3], vec![6], vec![2, 6, 7, 9]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![4, 1, 1, 1]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![8, 1, 3, 2], vec![8]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![vec![2, 4, 9, 12], vec![4, 1, 2, 5]]),
