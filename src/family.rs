@@ -2,6 +2,7 @@
 
 pub(crate) mod contraction;
 mod fours;
+pub(crate) mod integer;
 pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod reduce;
@@ -15,6 +16,8 @@ use crate::plan::Assembly;
 
 const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
+const LOAD_BYTES: ShaderFile = shader!("load/bytes.wgsl");
+const STORE_BYTES: ShaderFile = shader!("epilogue/bytes.wgsl");
 const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");
 const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 

@@ -10,6 +10,7 @@ pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod index_select;
+pub(crate) mod integer;
 pub(crate) mod mask;
 pub(crate) mod matmul;
 pub(crate) mod pad;
@@ -71,8 +72,8 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     let mut outputs = op.infer(inputs)?;
     let weakest = inputs.iter().map(|layout| layout.align).min();
     for layout in &mut outputs {
-        // At least as its elements have to be: those of an input may be smaller.
-        let weakest = weakest.map_or(layout.align, |align| align.max(layout.dtype.size() as u32));
+        // At least as what is written of it at once has to be: elements of an input may be smaller.
+        let weakest = weakest.map_or(layout.align, |align| align.max(layout.dtype.stored() as u32));
         layout.align = layout.align.min(weakest);
     }
     for (what, layouts) in [("input", inputs), ("output", &outputs)] {

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use self::quads::Side;
 use self::sparse::Sparse;
-use self::whole::Whole;
+use self::whole::{Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::{LOAD_BITS, activation, wgsl};
@@ -156,8 +156,8 @@ pub struct Windows {
     pub padding: [usize; 2],
     /// Whether the stride spreads the input instead of the windows.
     pub transposed: bool,
-    /// The input whose first number lies around the image; without, zeros do.
-    pub fill: Option<usize>,
+    /// What lies around the image; without, zeros do.
+    pub fill: Option<Fill>,
 }
 
 /// Where a contraction's results go: always output 0.
@@ -932,7 +932,7 @@ fn bind_side(
 }
 
 /// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.
-fn bind_operand(
+pub(crate) fn bind_operand(
     assembly: &mut Assembly,
     hook: &'static str,
     operand: &Operand,
@@ -958,7 +958,7 @@ fn bind_operand(
         Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
             match windows.fill {
-                Some(input) => whole::bind_fill(assembly, input),
+                Some(fill) => whole::bind_fill(assembly, fill),
                 None => {
                     assembly.fragment("fill", NO_FILL);
                     bind_scalar(assembly, "fill", operand.dtype);

@@ -182,8 +182,23 @@ fn bind_terms(terms: &Terms) -> Binding {
     Binding { element: TERM_BYTES, ..read(terms.input, 0..bytes, DType::U32) }
 }
 
-/// Fills the hook of what lies around an image with the zero point that the columns' terms begin with.
-pub(super) fn bind_fill(assembly: &mut Assembly, input: usize) {
+/// A zero point that lies around an image: the first byte of an input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    /// The number of the input.
+    pub input: usize,
+    /// Whether it is unsigned.
+    pub unsigned: bool,
+}
+
+/// Fills the hook of what lies around an image.
+pub(super) fn bind_fill(assembly: &mut Assembly, fill: Fill) {
     assembly.fragment("fill", FILL).constant("fill", "Elem", Value::Type("u32"));
-    assembly.bind("fill", Binding { element: TERM_BYTES, ..read(input, 0..TERM_BYTES, DType::U32) });
+    assembly.constant("fill", "FLIP", flip(fill.unsigned));
+    assembly.bind("fill", read(fill.input, 0..1, DType::U8));
+}
+
+/// What makes bytes signed: of unsigned ones the highest bit is turned, which takes 128 off.
+pub(crate) fn flip(unsigned: bool) -> Value {
+    Value::U32(if unsigned { 128 } else { 0 })
 }
