@@ -2,7 +2,7 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, integer, map, mask, reduce, sparse, window};
+use crate::family::{contraction, integer, map, mask, quantize, reduce, sparse, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -13,6 +13,7 @@ pub use crate::family::contraction::sparse::Sparse;
 pub use crate::family::integer::IntegerContraction;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
+pub use crate::family::quantize::Quantize;
 pub use crate::family::reduce::Reduce;
 pub use crate::family::sparse::{Pack, SparseContraction};
 pub use crate::family::window::Window;
@@ -32,6 +33,8 @@ pub enum Problem {
     Map(Map),
     /// Masks of weights.
     Mask(Mask),
+    /// Floats, kept in few bits, and back.
+    Quantize(Quantize),
     /// Dense weights, put into a sparse format.
     Pack(Pack),
     /// Sparse weights, made dense.
@@ -105,6 +108,9 @@ impl Problem {
                 request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
             }
             Problem::Mask(p) => request.collect(mask::candidates(p), |()| mask::build(p, operands, profile)),
+            Problem::Quantize(p) => {
+                request.collect(quantize::candidates(p), |()| quantize::build(p, operands, profile))
+            }
             Problem::Pack(p) => {
                 request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
             }

@@ -18,6 +18,7 @@ mod matmul;
 mod pad;
 mod permute;
 mod pool;
+mod quantize;
 mod reduce;
 mod softmax;
 mod sparse;

@@ -2,21 +2,21 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, Matmul, MaxPool2d, Padding, Permute, Precision, Reduce,
-    ReduceKind, Softmax, Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerMatmul, IntegerOutput, Layout, Matmul, MaxPool2d,
+    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
 };
 
-/// An op on inputs of some shapes, all f32.
+/// An op on inputs of some layouts.
 pub struct Case {
     pub op: &'static str,
     /// The sizes as a command line gives them.
     pub sizes: String,
     pub twin: Box<dyn Twin>,
-    pub shapes: Vec<Vec<usize>>,
+    pub inputs: Vec<Layout>,
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 14] = [
+pub const TABLE: [(&str, &str, &[&str]); 15] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -41,6 +41,11 @@ pub const TABLE: [(&str, &str, &[&str]); 14] = [
         ],
     ),
     ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", &["1x4096x4096", "64x4096x4096"]),
+    (
+        "int8_matmul",
+        "MxNxK: int8 (M, K) by int8 (N, K), dequantized",
+        &["512x512x512", "1024x1024x1024", "2048x2048x2048", "1000x1000x1000", "1x4096x4096", "64x4096x4096"],
+    ),
     (
         "conv2d",
         "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel",
@@ -76,17 +81,40 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
         for text in table {
             let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
             let case = numbers.and_then(|numbers| case(op, &numbers));
-            let (twin, shapes) = case.ok_or_else(|| format!("'{text}' is not of the form {meaning}"))?;
-            cases.push(Case { op, sizes: text, twin, shapes });
+            let (twin, inputs) = case.ok_or_else(|| format!("'{text}' is not of the form {meaning}"))?;
+            cases.push(Case { op, sizes: text, twin, inputs });
         }
     }
     Ok(cases)
 }
 
+/// An op, and the layouts of its inputs.
+fn case(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+    if let Some(case) = int8(op, sizes) {
+        return Some(case);
+    }
+    let (twin, shapes) = f32s(op, sizes)?;
+    Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
+}
+
+/// Of whole numbers: two factors, their scales.
+fn int8(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let scale = |len: usize| Layout::new(&[len], DType::F32);
+    Some(match (op, sizes) {
+        ("int8_matmul", &[m, n, k]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
+        }
+        _ => return None,
+    })
+}
+
 /// An op, and the shapes of its inputs.
 type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
 
-fn case(op: &str, sizes: &[usize]) -> Option<OnShapes> {
+fn f32s(op: &str, sizes: &[usize]) -> Option<OnShapes> {
     let conv = |groups, kernel: usize, stride| Conv2d {
         stride: [stride; 2],
         padding: Padding::all(kernel / 2),

@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
-use tilewise::reference::{HostTensor, Random};
+use tilewise::reference::{HostData, HostTensor, Random};
 use tilewise::{
-    Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Tensor, Unary, verify,
+    Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Unary, verify,
 };
 
 use cases::Case;
@@ -114,19 +114,29 @@ impl Row {
     }
 }
 
+fn upload(gpu: &Gpu, tensor: &HostTensor) -> tilewise::Result<AnyTensor> {
+    Ok(match &tensor.data {
+        HostData::I8(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
+        HostData::U8(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
+        HostData::I32(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
+        HostData::U32(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
+        HostData::F16(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
+        _ => gpu.tensor(&tensor.shape, &(0..tensor.len()).map(|at| tensor.at(at) as f32).collect::<Vec<_>>())?.into(),
+    })
+}
+
 /// An op with its operands on the device.
 struct Prepared<'a> {
     gpu: &'a Gpu,
     plan: Plan,
-    inputs: Vec<Tensor<f32>>,
+    inputs: Vec<AnyTensor>,
     output: AnyTensor,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(gpu: &'a Gpu, case: &Case, elements: &[Vec<f32>]) -> tilewise::Result<Self> {
-        let inputs = case.shapes.iter().zip(elements).map(|(shape, elements)| gpu.tensor(shape, elements));
-        let inputs: Vec<Tensor<f32>> = inputs.collect::<tilewise::Result<_>>()?;
-        let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
+    fn new(gpu: &'a Gpu, case: &Case, host: &[HostTensor]) -> tilewise::Result<Self> {
+        let inputs = host.iter().map(|tensor| upload(gpu, tensor)).collect::<tilewise::Result<Vec<_>>>()?;
+        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
         let plan = case.twin.plan(gpu.profile(), &layouts)?;
         let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
         gpu.warm_up(&[&plan], |_, _| ())?;
@@ -162,8 +172,8 @@ impl<'a> Prepared<'a> {
 /// `None` if the device would take too long.
 fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Option<Row>, Box<dyn Error>> {
     let mut random = Random::new(1);
-    let elements: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
-    let mut prepared = Prepared::new(gpu, case, &elements)?;
+    let host = case.twin.draw(&case.inputs, &mut random)?;
+    let mut prepared = Prepared::new(gpu, case, &host)?;
     // Of the plainest variant: what an op asks for, however few operations another makes of it.
     let plain = DeviceProfile { contractions: vec![ContractionVariant::BASELINE], ..DeviceProfile::baseline() };
     let flops = case.twin.plan(&plain, &prepared.plan.inputs)?.work().flops;
@@ -173,8 +183,7 @@ fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Opt
     if least > PATIENCE && !patient {
         return Ok(None);
     }
-    let host = case.shapes.iter().zip(&elements).map(|(shape, elements)| HostTensor::new(shape, elements));
-    let report = verify::op(gpu, &*case.twin, &host.collect::<tilewise::Result<Vec<_>>>()?)?;
+    let report = verify::op(gpu, &*case.twin, &host)?;
     if !report.passed() {
         eprintln!("{report}");
     }

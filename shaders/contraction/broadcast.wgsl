@@ -32,6 +32,7 @@ struct Params {
 const TILE_N: u32 = WG_X * COLUMNS;
 const A_LOADS: u32 = (ROWS + WG_X - 1u) / WG_X;
 const B_LOADS: u32 = COLUMNS / 4u;
+const PAIR: u32 = 2u - ROWS % 2u;
 const FACTORS: u32 = 4u * product_PARTS;
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -67,45 +68,52 @@ fn main(
     var sums: array<array<vec4<product_Sum>, B_LOADS>, ROWS>;
     var settled: array<array<vec4<product_Total>, B_LOADS>, ROWS>;
     let steps = steps_range(first_row, params.quads);
-    for (var quad = steps.x; quad < steps.y; quad++) {
-        let at = steps_place(quad);
-        if steps_SKIPS && steps_is_void(first_row, at) {
-            continue;
+    // Loops of their own, not a condition: drivers on the CPU take both ways of one.
+    for (var start = steps.x; start < steps.y; start += product_RUN) {
+        for (var quad = start; quad < min(start + product_RUN, steps.y); quad++) {
+            let at = steps_place(quad);
+            if steps_SKIPS && steps_is_void(first_row, at) {
+                continue;
+            }
+            var row_values: array<array<product_Factor, FACTORS>, A_LOADS>;
+            // unroll
+            for (var r = 0u; r < A_LOADS; r++) {
+                let loaded = a_load(a[r], quad);
+                // unroll
+                for (var q = 0u; q < FACTORS; q++) {
+                    row_values[r][q] = product_part(loaded[q / product_PARTS], q % product_PARTS);
+                }
+            }
+            // unroll
+            for (var c = 0u; c < B_LOADS; c++) {
+                let loaded = b_quads_turn(steps_load_b(b[c], at));
+                var column_values: array<vec4<product_Factor>, FACTORS>;
+                // unroll
+                for (var q = 0u; q < FACTORS; q++) {
+                    column_values[q] = product_parts(loaded[q / product_PARTS], q % product_PARTS);
+                }
+                // A sum stays in registers for all values of the step.
+                // unroll
+                for (var p = 0u; p < ROWS / PAIR; p++) {
+                    // unroll
+                    for (var q = 0u; q < FACTORS; q++) {
+                        // unroll
+                        for (var h = 0u; h < PAIR; h++) {
+                            let i = p * PAIR + h;
+                            let row_value = subgroupBroadcast(row_values[(p * PAIR + h) / WG_X][q], (p * PAIR + h) % WG_X);
+                            sums[p * PAIR + h][c] = product_add_four(sums[p * PAIR + h][c], row_value, column_values[q]);
+                        }
+                    }
+                }
+            }
         }
-        if product_SETTLES && quad % product_RUN == 0u {
+        if product_SETTLES {
             // unroll
             for (var i = 0u; i < ROWS; i++) {
                 // unroll
                 for (var c = 0u; c < B_LOADS; c++) {
                     settled[i][c] = product_total(settled[i][c], sums[i][c]);
                     sums[i][c] = vec4<product_Sum>();
-                }
-            }
-        }
-        var row_values: array<array<product_Factor, FACTORS>, A_LOADS>;
-        // unroll
-        for (var r = 0u; r < A_LOADS; r++) {
-            let loaded = a_load(a[r], quad);
-            // unroll
-            for (var q = 0u; q < FACTORS; q++) {
-                row_values[r][q] = product_part(loaded[q / product_PARTS], q % product_PARTS);
-            }
-        }
-        // unroll
-        for (var c = 0u; c < B_LOADS; c++) {
-            let loaded = b_quads_turn(steps_load_b(b[c], at));
-            var column_values: array<vec4<product_Factor>, FACTORS>;
-            // unroll
-            for (var q = 0u; q < FACTORS; q++) {
-                column_values[q] = product_parts(loaded[q / product_PARTS], q % product_PARTS);
-            }
-            // A sum stays in registers for all values of the step.
-            // unroll
-            for (var i = 0u; i < ROWS; i++) {
-                // unroll
-                for (var q = 0u; q < FACTORS; q++) {
-                    let row_value = subgroupBroadcast(row_values[i / WG_X][q], i % WG_X);
-                    sums[i][c] = product_add_four(sums[i][c], row_value, column_values[q]);
                 }
             }
         }
