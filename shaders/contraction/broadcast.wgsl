@@ -32,6 +32,7 @@ struct Params {
 const TILE_N: u32 = WG_X * COLUMNS;
 const A_LOADS: u32 = (ROWS + WG_X - 1u) / WG_X;
 const B_LOADS: u32 = COLUMNS / 4u;
+// Rows whose sums take turns: each waits for the one before of its own.
 const PAIR: u32 = 2u - ROWS % 2u;
 const FACTORS: u32 = 4u * product_PARTS;
 
@@ -92,16 +93,16 @@ fn main(
                 for (var q = 0u; q < FACTORS; q++) {
                     column_values[q] = product_parts(loaded[q / product_PARTS], q % product_PARTS);
                 }
-                // A sum stays in registers for all values of the step.
+                // Sums stay in registers for all values of the step.
                 // unroll
                 for (var p = 0u; p < ROWS / PAIR; p++) {
                     // unroll
                     for (var q = 0u; q < FACTORS; q++) {
                         // unroll
                         for (var h = 0u; h < PAIR; h++) {
-                            let i = p * PAIR + h;
-                            let row_value = subgroupBroadcast(row_values[(p * PAIR + h) / WG_X][q], (p * PAIR + h) % WG_X);
-                            sums[p * PAIR + h][c] = product_add_four(sums[p * PAIR + h][c], row_value, column_values[q]);
+                            let i = PAIR * p + h;
+                            let row_value = subgroupBroadcast(row_values[i / WG_X][q], i % WG_X);
+                            sums[i][c] = product_add_four(sums[i][c], row_value, column_values[q]);
                         }
                     }
                 }

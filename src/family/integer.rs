@@ -11,7 +11,7 @@ use crate::family::contraction::{self, Addressing, Contraction, Operand, bind_op
 use crate::family::mask::{expect_trips, lanes};
 use crate::family::wgsl;
 use crate::layout::{DType, Layout, count};
-use crate::plan::{Access, Assembly, Binding, Dispatch, Slot, Work};
+use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::DeviceProfile;
 
@@ -189,8 +189,10 @@ pub(crate) fn build(
         }
     }
     let codes = Slot::Scratch(built.scratch.len());
+    let Contraction { batch, m, n, .. } = &problem.contraction;
+    let code_bytes = (count(batch) * m * n) as u64 * DType::I32.size();
     if problem.narrow.is_some() {
-        built.scratch.push(operands.outputs[0].len() as u64 * DType::I32.size());
+        built.scratch.push(code_bytes);
     }
     let moved = |slot: Slot| match slot {
         Slot::Input(number) if number >= inputs => slots[number - inputs].unwrap_or(slot),
@@ -212,9 +214,8 @@ pub(crate) fn build(
     let mut dispatches = before;
     dispatches.extend(built.dispatches.into_iter().map(|dispatch| dispatch.with_slots(moved)));
     if let Some(narrow) = &problem.narrow {
-        let bytes = operands.outputs[0].len() as u64 * DType::I32.size();
         // What is packed goes to the output itself, and comes from where the contraction's output went.
-        let last = Kernels { moved: &|slot| slot, ..kernels }.pack(narrow, codes, bytes, Slot::Output(0))?;
+        let last = Kernels { moved: &|slot| slot, ..kernels }.pack(narrow, codes, code_bytes, Slot::Output(0))?;
         dispatches.extend(last);
     }
     built.dispatches = dispatches;
@@ -352,7 +353,7 @@ impl Kernels<'_> {
                 expect_trips(self.operands.op, k)?;
                 let bytes = self.operands.inputs[operand.input].bytes();
                 assembly.fragment("sum", SUM).size("sum", "k", k)?.size("sum", "tail", tail)?;
-                assembly.param("sum", "mask", crate::plan::Param::U32(mask));
+                assembly.param("sum", "mask", Param::U32(mask));
                 bind_operand(&mut assembly, "source", operand, 0..bytes, 0)?;
                 moved += bytes;
             }
@@ -369,7 +370,7 @@ impl Kernels<'_> {
         // Columns have the product of both zero points and k taken off: only where rows have zero points does it count.
         let length = problem.contraction.whole.as_ref().map_or(0, |whole| whole.length);
         let less = if std::ptr::eq(operand, &problem.contraction.b) { length } else { 0 };
-        assembly.param("", "less", crate::plan::Param::I32(i32::try_from(less).unwrap_or(i32::MAX)));
+        assembly.param("", "less", Param::I32(i32::try_from(less).unwrap_or(i32::MAX)));
         let target = Whole { slot: to, bytes: moved.min(items as u64 * 16), access: Access::Write, elem: "u32", element: 16 };
         self.bind(&mut assembly, "out", STORE_VECTORS, target)?;
         self.dispatch(assembly, items, moved)
