@@ -6,8 +6,8 @@ use common::{around, broadcast, small_tiles, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify;
 use tilewise::{
-    Activation, ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerMatmul, IntegerOutput, Layout, Op,
-    QuantLayout, QuantScheme, QuantType,
+    Activation, BinaryConv2d, BinaryMatmul, ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerConv2d,
+    IntegerMatmul, IntegerOutput, Layout, Op, Padding, QuantLayout, QuantScheme, QuantType,
 };
 
 /// Bytes of the whole range, its ends more often than chance has it.
@@ -208,5 +208,123 @@ fn long_sums_are_exact_in_every_body() {
             report.assert_strict();
             assert_eq!(report.exact_mismatches, 0, "{report}");
         }
+    }
+}
+
+#[test]
+fn convolutions_are_exact() {
+    let mut random = Random::new(7);
+    let padding = Padding { top: 1, left: 2, bottom: 0, right: 1 };
+    let cases = [
+        // x, weight, stride, dilation, groups
+        ([2, 5, 7, 6], [6, 5, 3, 2], [1, 1], [1, 1], 1),
+        ([1, 8, 9, 5], [5, 8, 2, 3], [2, 1], [1, 2], 1),
+        ([2, 6, 5, 5], [4, 3, 3, 3], [1, 2], [1, 1], 2),
+        ([1, 5, 8, 8], [5, 1, 3, 3], [1, 1], [2, 1], 5),
+        ([2, 7, 4, 4], [9, 7, 1, 1], [1, 1], [1, 1], 1),
+    ];
+    let types = [DType::I8, DType::U8];
+    for (case, (x, weight, stride, dilation, groups)) in cases.into_iter().enumerate() {
+        let [a, b] = [types[case % 2], types[case / 2 % 2]];
+        // A kernel of one pixel at every pixel is a product.
+        let padding = if weight[2] == 1 { Padding::default() } else { padding };
+        let op = IntegerConv2d { stride, dilation, groups, padding, ..Default::default() };
+        let inputs = [bytes(&mut random, &x, a), bytes(&mut random, &weight, b)];
+        check(&op, &inputs);
+        let bias = HostTensor::new(&[weight[0]], &(0..weight[0] as i32).map(|i| 1000 * i - 3000).collect::<Vec<_>>()).unwrap();
+        for greatest in [false, true] {
+            let zeros = [end(a, &[], greatest), end(b, &[weight[0]], !greatest)];
+            let inputs = [&inputs[..], &zeros, &[bias.clone()]].concat();
+            check(&IntegerConv2d { zeros: [true; 2], bias: true, ..op.clone() }, &inputs);
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_words_stay_in_words() {
+    let mut random = Random::new(8);
+    for (c, o, groups) in [(6, 7, 1), (8, 12, 2)] {
+        let scheme = QuantScheme { symmetric: c == 6, ..Default::default() };
+        let weight = QuantLayout::new(scheme, &[o, c / groups, 3, 3]).unwrap();
+        let planes = weight.planes().unwrap();
+        for output in [
+            IntegerOutput::Words { zero: -7 },
+            IntegerOutput::Quantized { dtype: DType::U8, zero: 128 },
+            IntegerOutput::Floats(DType::F32),
+        ] {
+            let bias = matches!(output, IntegerOutput::Words { .. });
+            let op = IntegerConv2d {
+                padding: Padding::all(1),
+                groups,
+                weight: Some(weight.clone()),
+                zeros: [true, !scheme.symmetric],
+                scales: [true; 2],
+                bias,
+                activation: Activation::Relu,
+                output,
+                ..Default::default()
+            };
+            let layouts: Vec<Layout> =
+                [Layout::new(&[2, c.div_ceil(4), 5, 6], DType::U32), planes[0].clone(), Layout::new(&[1], DType::I8)]
+                    .into_iter()
+                    .chain(planes.get(2).cloned())
+                    .collect();
+            let mut inputs = op.draw(&layouts, &mut random).unwrap();
+            inputs.push(floats(&[1], |_| 2f32.powi(-9)));
+            inputs.push(floats(&[o], |i| 2f32.powi(i as i32 % 3 - 1)));
+            inputs.extend(bias.then(|| HostTensor::new(&[o], &(0..o as i32).collect::<Vec<_>>()).unwrap()));
+            check(&op, &inputs);
+        }
+    }
+}
+
+#[test]
+fn products_of_signs_are_exact() {
+    let mut random = Random::new(9);
+    for (m, n, k) in [(5, 9, 1), (13, 8, 31), (3, 12, 70), (9, 5, 160)] {
+        let scheme = QuantScheme { values: QuantType::Binary, ..Default::default() };
+        let weight = QuantLayout::new(scheme, &[n, k]).unwrap();
+        let planes = weight.planes().unwrap();
+        let sums = BinaryMatmul {
+            weight: weight.clone(),
+            scales: [false; 2],
+            bias: false,
+            activation: Activation::None,
+            output: IntegerOutput::Sums,
+        };
+        let inputs = sums.draw(&[Layout::new(&[m, k], DType::F32), planes[0].clone()], &mut random).unwrap();
+        check(&sums, &inputs);
+        let op = BinaryMatmul {
+            scales: [true; 2],
+            bias: true,
+            output: IntegerOutput::Floats(DType::F32),
+            activation: Activation::Relu,
+            ..sums
+        };
+        let scales = [floats(&[1], |_| 0.5), floats(&[n], |i| 2f32.powi(-(i as i32)))];
+        let inputs = [&inputs[..], &scales, &[floats(&[n], |i| i as f32 - 3.0)]].concat();
+        check(&op, &inputs);
+    }
+}
+
+#[test]
+fn convolutions_of_signs_are_exact() {
+    let mut random = Random::new(10);
+    for (x, filters, groups) in [([2, 5, 6, 7], [6, 5, 3, 3], 1), ([1, 72, 4, 4], [4, 36, 2, 3], 2)] {
+        let scheme = QuantScheme { values: QuantType::Binary, ..Default::default() };
+        let weight = QuantLayout::new(scheme, &filters).unwrap();
+        let op = BinaryConv2d {
+            stride: [1, 2],
+            padding: Padding::all(1),
+            dilation: [1; 2],
+            groups,
+            weight: weight.clone(),
+            scales: [false; 2],
+            bias: false,
+            activation: Activation::None,
+            output: IntegerOutput::Sums,
+        };
+        let layouts = [Layout::new(&x, DType::F32), weight.planes().unwrap()[0].clone()];
+        check(&op, &op.draw(&layouts, &mut random).unwrap());
     }
 }

@@ -46,7 +46,6 @@ const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const PLACE: ShaderFile = shader!("epilogue/place.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
-const NO_FILL: ShaderFile = shader!("load/no_fill.wgsl");
 const FLOAT: ShaderFile = shader!("product/float.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
@@ -156,8 +155,8 @@ pub struct Windows {
     pub padding: [usize; 2],
     /// Whether the stride spreads the input instead of the windows.
     pub transposed: bool,
-    /// What lies around the image; without, zeros do.
-    pub fill: Option<Fill>,
+    /// What lies around the image.
+    pub fill: Fill,
 }
 
 /// Where a contraction's results go: always output 0.
@@ -957,13 +956,7 @@ pub(crate) fn bind_operand(
         }
         Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
-            match windows.fill {
-                Some(fill) => whole::bind_fill(assembly, fill),
-                None => {
-                    assembly.fragment("fill", NO_FILL);
-                    bind_scalar(assembly, "fill", operand.dtype);
-                }
-            }
+            whole::bind_fill(assembly, windows.fill, operand.dtype);
             assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand)));
             bind_windows(assembly, hook, windows, first)?;
         }

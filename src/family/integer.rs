@@ -185,7 +185,8 @@ pub(crate) fn build(
         };
         if is_made {
             *slot = Some(Slot::Scratch(built.scratch.len()));
-            built.scratch.push(layout.bytes());
+            // Of nothing at all there is a vector still, to be bound.
+            built.scratch.push(layout.bytes().max(16));
         }
     }
     let codes = Slot::Scratch(built.scratch.len());

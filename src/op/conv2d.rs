@@ -1,6 +1,7 @@
 //! Convolution over images.
 
 use crate::error::{Error, Result};
+use crate::family::contraction::whole::Fill;
 use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Residual, Target, Windows};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
@@ -269,7 +270,7 @@ impl Op for Conv2d {
                 dilation: clamp(self.dilation),
                 padding: [self.padding.top, self.padding.left],
                 transposed: false,
-                fill: None,
+                fill: Fill::Number(0),
             })
         };
         Ok(Problem::Contraction(Box::new(Contraction {

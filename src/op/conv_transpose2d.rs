@@ -1,6 +1,7 @@
 //! Transposed convolution over images.
 
 use crate::error::{Error, Result};
+use crate::family::contraction::whole::Fill;
 use crate::family::contraction::{Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::Layout;
 use crate::op::activation::Activation;
@@ -151,7 +152,7 @@ impl Op for ConvTranspose2d {
             dilation: clamp(self.dilation),
             padding: [self.padding.top, self.padding.left],
             transposed: true,
-            fill: None,
+            fill: Fill::Number(0),
         };
         Ok(Problem::Contraction(Box::new(Contraction {
             batch: vec![self.groups],

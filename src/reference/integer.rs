@@ -4,7 +4,8 @@ use crate::error::Result;
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::activation::Activation;
-use crate::op::integer::{IntegerMatmul, IntegerOutput, Numbers, Sizes};
+use crate::op::conv2d::Conv2d;
+use crate::op::integer::{BinaryConv2d, BinaryMatmul, IntegerConv2d, IntegerMatmul, IntegerOutput, Numbers, Sizes};
 use crate::op::quantize::{Granularity, QuantLayout};
 use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, U, Value, activate};
 
@@ -194,5 +195,166 @@ impl Twin for IntegerMatmul {
             }
         }
         (count(&small[0].shape) > 0).then(|| (Box::new(op) as Box<dyn Twin>, small))
+    }
+}
+
+/// The taps of output pixel (p, q) as (r, s) and the pixel of x under each, `None` around the image.
+fn taps(conv: &Conv2d, [h, w]: [usize; 2], [kh, kw]: [usize; 2], [p, q]: [usize; 2]) -> Vec<(usize, Option<usize>)> {
+    let mut taps = Vec::new();
+    for (r, s) in (0..kh).flat_map(|r| (0..kw).map(move |s| (r, s))) {
+        let row = (p * conv.stride[0] + r * conv.dilation[0]).checked_sub(conv.padding.top).filter(|&row| row < h);
+        let column = (q * conv.stride[1] + s * conv.dilation[1]).checked_sub(conv.padding.left).filter(|&x| x < w);
+        taps.push((r * kw + s, row.zip(column).map(|(row, column)| row * w + column)));
+    }
+    taps
+}
+
+impl Twin for IntegerConv2d {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let Layout { shape, dtype, .. } = infer(self, inputs)?;
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        let sizes = self.sizes(&x.layout(), &weight.layout())?;
+        let ([_, c, h, w], [o, channels, kh, kw]) = (sizes.x, sizes.weight);
+        let numbers = self.with().numbers();
+        let unsigned = self.unsigned(&[x.dtype(), weight.dtype()]);
+        let factors = [
+            Factor::of(0, &numbers, inputs, unsigned[0], true),
+            Factor::of(1, &numbers, inputs, unsigned[1], is_one(self.weight.as_ref())),
+        ];
+        let filter = if self.weight.is_some() { weight.shape[1] * 4 } else { channels * kh * kw };
+        let ending = Ending { output: self.output, activation: self.activation };
+        let words = c.div_ceil(4);
+        let value = |image: usize, channel: usize, pixel: usize| match x.dtype() {
+            DType::U32 => byte(x, ((image * words + channel / 4) * h * w + pixel) * 4 + channel % 4, false),
+            _ => byte(x, (image * c + channel) * h * w + pixel, unsigned[0]),
+        };
+        let (out_h, out_w) = (shape[2], shape[3]);
+        let element = |image: usize, row: usize, pixel: usize| {
+            let group = row / (o / self.groups);
+            let mut sum = 0;
+            for (tap, at) in taps(&self.conv(), [h, w], [kh, kw], [pixel / out_w, pixel % out_w]) {
+                for t in 0..channels {
+                    // Around the image lies the zero point, which leaves nothing.
+                    let a = at.map_or(0, |at| value(image, group * channels + t, at) - factors[0].zero(0));
+                    sum += a * (byte(weight, row * filter + t * kh * kw + tap, unsigned[1]) - factors[1].zero(row));
+                }
+            }
+            let bias = numbers.bias.map(|number| inputs[number].at(row));
+            ending.of(sum, bias, [factors[0].scale(0), factors[1].scale(row)])
+        };
+        let (planes, pixels) = (shape[1], out_h * out_w);
+        if let IntegerOutput::Words { .. } = self.output {
+            let codes = |at: usize| {
+                [0, 1, 2, 3].map(|i| {
+                    let row = at / pixels % planes * 4 + i;
+                    (row < o).then(|| element(at / pixels / planes, row, at % pixels))
+                })
+            };
+            return Ok(vec![in_words(&shape, dtype, select, codes)]);
+        }
+        let element = |at: usize| element(at / pixels / planes, at / pixels % planes, at % pixels);
+        Ok(vec![Expected::compute(&shape, dtype, select, element)])
+    }
+
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let mut drawn = inputs.iter().map(|layout| HostTensor::draw(random, layout)).collect::<Result<Vec<_>>>()?;
+        if let Some(weight) = &self.weight {
+            drawn[1] = draw_plane(random, &inputs[1], weight.matrix()?[1], 8)?;
+        }
+        Ok(drawn)
+    }
+
+    fn shrunk(&self, inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+        let sizes = self.sizes(&inputs[0], &inputs[1]).ok()?;
+        let small = |size: usize| Layout::new(&[size], DType::U8).shrunk().shape[0];
+        // Channels by the group, so that there is a whole number of them still.
+        let (groups, channels) = (small(self.groups), small(sizes.weight[1]));
+        let o = groups * small(sizes.weight[0] / self.groups);
+        let mut layouts: Vec<Layout> = inputs.iter().map(Layout::shrunk).collect();
+        let c = groups * channels;
+        layouts[0].shape[1] = if inputs[0].dtype == DType::U32 { c.div_ceil(4) } else { c };
+        let mut op = IntegerConv2d { groups, ..self.clone() };
+        let numbers = self.with().numbers();
+        let counted = [numbers.zeros[1], numbers.scales[1], numbers.bias];
+        for number in counted.into_iter().flatten().filter(|&number| inputs[number].len() > 1) {
+            layouts[number].shape = vec![o];
+        }
+        match &mut op.weight {
+            Some(weight) => {
+                weight.shape = vec![o, channels, sizes.weight[2], sizes.weight[3]];
+                let planes = weight.planes().ok()?;
+                for (number, plane) in [Some(1), numbers.scales[1], numbers.zeros[1]].into_iter().zip(planes) {
+                    if let Some(number) = number {
+                        layouts[number].shape = plane.shape;
+                    }
+                }
+            }
+            None => layouts[1].shape = vec![o, channels, sizes.weight[2], sizes.weight[3]],
+        }
+        Some((Box::new(op), layouts))
+    }
+}
+
+/// The sign of a float: 0, either way, is +1.
+fn sign(x: f64) -> i64 {
+    if x < 0.0 { -1 } else { 1 }
+}
+
+/// The sign that a plane of bits holds in a row.
+fn bit(plane: &HostTensor, row: usize, at: usize) -> i64 {
+    let word = plane.at(row * plane.shape[1] + at / 32) as u32;
+    if word >> (at % 32) & 1 == 1 { 1 } else { -1 }
+}
+
+impl Twin for BinaryMatmul {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let Layout { shape, dtype, .. } = infer(self, inputs)?;
+        let [n, k] = self.weight.matrix()?;
+        let numbers = self.with().numbers();
+        let scales = [0, 1].map(|side| Factor::of(side, &numbers, inputs, false, false));
+        let ending = Ending { output: self.output, activation: self.activation };
+        Ok(vec![Expected::compute(&shape, dtype, select, |at| {
+            let (row, j) = (at / n, at % n);
+            let sum = (0..k).map(|t| sign(inputs[0].at(row * k + t)) * bit(&inputs[1], j, t)).sum();
+            ending.of(sum, numbers.bias.map(|number| inputs[number].at(j)), [scales[0].scale(0), scales[1].scale(j)])
+        })])
+    }
+
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let mut drawn = inputs.iter().map(|layout| HostTensor::draw(random, layout)).collect::<Result<Vec<_>>>()?;
+        drawn[1] = draw_plane(random, &inputs[1], self.weight.matrix()?[1], 1)?;
+        Ok(drawn)
+    }
+}
+
+impl Twin for BinaryConv2d {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let Layout { shape, dtype, .. } = infer(self, inputs)?;
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        let (c, h, w) = (x.shape[1], x.shape[2], x.shape[3]);
+        let &[o, channels, kh, kw] = &self.weight.shape[..] else { return Ok(Vec::new()) };
+        let numbers = self.with().numbers();
+        let scales = [0, 1].map(|side| Factor::of(side, &numbers, inputs, false, false));
+        let ending = Ending { output: self.output, activation: self.activation };
+        let pixels = shape[2] * shape[3];
+        Ok(vec![Expected::compute(&shape, dtype, select, |at| {
+            let (image, row, pixel) = (at / pixels / o, at / pixels % o, at % pixels);
+            let group = row / (o / self.groups);
+            let mut sum = 0;
+            for (tap, at) in taps(&self.conv(), [h, w], [kh, kw], [pixel / shape[3], pixel % shape[3]]) {
+                for t in 0..channels {
+                    let place = |at: usize| (image * c + group * channels + t) * h * w + at;
+                    sum += at.map_or(1, |at| sign(x.at(place(at)))) * bit(weight, row, t * kh * kw + tap);
+                }
+            }
+            let bias = numbers.bias.map(|number| inputs[number].at(row));
+            ending.of(sum, bias, [scales[0].scale(0), scales[1].scale(row)])
+        })])
+    }
+
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let mut drawn = inputs.iter().map(|layout| HostTensor::draw(random, layout)).collect::<Result<Vec<_>>>()?;
+        drawn[1] = draw_plane(random, &inputs[1], self.weight.matrix()?[1], 1)?;
+        Ok(drawn)
     }
 }

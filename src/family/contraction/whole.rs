@@ -1,7 +1,7 @@
 //! Contractions of whole numbers: operands in words of several, products that are added in 32 bits, and an epilogue that makes up for
 //! zero points before it scales.
 
-use super::{Body, Pieces, Variant, batch_strides, read};
+use super::{Body, Pieces, Variant, batch_strides, bind_scalar, read};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::layout::DType;
@@ -18,6 +18,7 @@ const SUMS: ShaderFile = shader!("epilogue/whole_sums.wgsl");
 const FLOATS: ShaderFile = shader!("epilogue/whole_floats.wgsl");
 const CODES: ShaderFile = shader!("epilogue/whole_codes.wgsl");
 const TERMS: ShaderFile = shader!("load/terms.wgsl");
+const SAME_FILL: ShaderFile = shader!("load/same_fill.wgsl");
 const FILL: ShaderFile = shader!("load/fill.wgsl");
 
 /// Words of a row's or a column's terms.
@@ -182,20 +183,33 @@ fn bind_terms(terms: &Terms) -> Binding {
     Binding { element: TERM_BYTES, ..read(terms.input, 0..bytes, DType::U32) }
 }
 
-/// A zero point that lies around an image: the first byte of an input.
+/// What lies around an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
-    /// The number of the input.
-    pub input: usize,
-    /// Whether it is unsigned.
-    pub unsigned: bool,
+pub enum Fill {
+    /// A number, or a word.
+    Number(u32),
+    /// The zero point of int8, the first byte of an input.
+    Byte {
+        /// The number of the input.
+        input: usize,
+        /// Whether it is unsigned.
+        unsigned: bool,
+    },
 }
 
-/// Fills the hook of what lies around an image.
-pub(super) fn bind_fill(assembly: &mut Assembly, fill: Fill) {
-    assembly.fragment("fill", FILL).constant("fill", "Elem", Value::Type("u32"));
-    assembly.constant("fill", "FLIP", flip(fill.unsigned));
-    assembly.bind("fill", read(fill.input, 0..1, DType::U8));
+/// Fills the hook of what lies around an image of such scalars.
+pub(super) fn bind_fill(assembly: &mut Assembly, fill: Fill, dtype: DType) {
+    match fill {
+        Fill::Number(number) => {
+            assembly.fragment("fill", SAME_FILL).constant("fill", "NUMBER", Value::U32(number));
+            bind_scalar(assembly, "fill", dtype);
+        }
+        Fill::Byte { input, unsigned } => {
+            assembly.fragment("fill", FILL).constant("fill", "Elem", Value::Type("u32"));
+            assembly.constant("fill", "FLIP", flip(unsigned));
+            assembly.bind("fill", read(input, 0..1, DType::U8));
+        }
+    }
 }
 
 /// What makes bytes signed: of unsigned ones the highest bit is turned, which takes 128 off.

@@ -1,4 +1,0 @@
-// What lies around an image, where nothing else is said.
-fn value() -> Scalar {
-    return Scalar();
-}
