@@ -79,7 +79,9 @@ pub use op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask
 pub use op::matmul::Matmul;
 pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
-pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+pub use op::pool::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d,
+};
 pub use op::precision::Precision;
 pub use op::quantize::{
     Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,

@@ -6,8 +6,8 @@ use common::{around, broadcast, small_tiles, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify;
 use tilewise::{
-    Activation, BinaryConv2d, BinaryMatmul, ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerConv2d,
-    IntegerMatmul, IntegerOutput, Layout, Op, Padding, QuantLayout, QuantScheme, QuantType,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BinaryConv2d, BinaryMatmul, ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerConv2d,
+    IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout, MaxPool2d, Op, Padding, QuantLayout, QuantScheme, QuantType,
 };
 
 /// Bytes of the whole range, its ends more often than chance has it.
@@ -326,5 +326,25 @@ fn convolutions_of_signs_are_exact() {
         };
         let layouts = [Layout::new(&x, DType::F32), weight.planes().unwrap()[0].clone()];
         check(&op, &op.draw(&layouts, &mut random).unwrap());
+    }
+}
+
+#[test]
+fn pooling_of_bytes_and_words_is_exact() {
+    let mut random = Random::new(11);
+    let ways = [
+        IntegerPooling::Max(MaxPool2d { kernel: [3, 2], stride: Some([2, 1]), padding: [1, 0, 2, 1], dilation: [1, 2], ..Default::default() }),
+        IntegerPooling::Average(AvgPool2d { kernel: [3, 3], stride: Some([1, 2]), padding: [1, 2, 0, 1], ..Default::default() }),
+        IntegerPooling::Average(AvgPool2d { kernel: [2, 4], padding: [1, 1, 1, 1], count_include_pad: false, ..Default::default() }),
+        IntegerPooling::AdaptiveMax(AdaptiveMaxPool2d { output: [3, 2], ..Default::default() }),
+        IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d { output: [2, 3] }),
+        IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d::default()),
+    ];
+    for pooling in ways {
+        for (dtype, zero) in [(DType::I8, -128), (DType::U8, 255), (DType::I8, 127)] {
+            check(&IntegerPool2d { pooling, zero }, &[bytes(&mut random, &[2, 3, 7, 5], dtype)]);
+        }
+        let op = IntegerPool2d { pooling, zero: -3 };
+        check(&op, &op.draw(&[Layout::new(&[2, 2, 7, 5], DType::U32)], &mut random).unwrap());
     }
 }
