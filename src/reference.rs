@@ -12,6 +12,7 @@ mod concat;
 mod conv2d;
 mod conv_transpose2d;
 mod index_select;
+mod integer;
 mod mask;
 mod matmul;
 mod pad;

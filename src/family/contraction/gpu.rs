@@ -104,6 +104,9 @@ pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     variants.extend(DEPTHWISE.into_iter().filter(|variant| Depthwise::of(problem, variant, operands).is_ok()));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
+    if let Some(whole) = &problem.whole {
+        variants.retain(|variant| whole.expect(operands.op, variant).is_ok());
+    }
     let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
     timed.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_time(problem, tile, operands, profile)));
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
