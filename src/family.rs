@@ -6,6 +6,7 @@ pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod reduce;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod window;
 
 use crate::compose::{Composition, ShaderFile, Value, shader};

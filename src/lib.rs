@@ -80,6 +80,7 @@ pub use op::permute::Permute;
 pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::precision::Precision;
 pub use op::quantize::{Granularity, QuantLayout, QuantScheme, QuantType};
+pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};

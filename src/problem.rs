@@ -2,7 +2,8 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, map, mask, reduce, sparse, window};
+use crate::family::contraction::stored::Stored;
+use crate::family::{contraction, map, mask, reduce, sparse, stored, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -13,7 +14,8 @@ pub use crate::family::contraction::sparse::Sparse;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
 pub use crate::family::reduce::Reduce;
-pub use crate::family::sparse::{Pack, SparseContraction};
+pub use crate::family::sparse::Pack;
+pub use crate::family::stored::StoredContraction;
 pub use crate::family::window::Window;
 
 /// What an op comes down to.
@@ -33,8 +35,8 @@ pub enum Problem {
     Pack(Pack),
     /// Sparse weights, made dense.
     Unpack(Sparse),
-    /// Sums of products with sparse weights.
-    Sparse(Box<SparseContraction>),
+    /// Sums of products with weights that lie in planes: sparse or quantized.
+    Stored(Box<StoredContraction>),
 }
 
 /// A way to solve a problem, with its reason. Families list them best first.
@@ -101,11 +103,10 @@ impl Problem {
             Problem::Pack(p) => {
                 request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
             }
-            Problem::Unpack(p) => {
-                request.collect(sparse::unpack_candidates(), |()| sparse::build_unpack(p, operands, profile))
-            }
-            Problem::Sparse(p) => {
-                request.collect(sparse::candidates(p, operands, profile), |c| sparse::build(p, c, operands, profile))
+            Problem::Unpack(p) => request
+                .collect(sparse::unpack_candidates(), |()| sparse::build_unpack(Stored::Sparse(p), operands, profile)),
+            Problem::Stored(p) => {
+                request.collect(stored::candidates(p, operands, profile), |c| stored::build(p, c, operands, profile))
             }
         }
     }

@@ -7,13 +7,17 @@ mod panels;
 mod parts;
 mod patches;
 mod quads;
+pub(crate) mod quantized;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 mod winograd;
 
 use std::ops::Range;
 
 use self::quads::Side;
+use self::quantized::Quantized;
 use self::sparse::Sparse;
+use self::stored::Stored;
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::{LOAD_BITS, activation, wgsl};
@@ -112,6 +116,8 @@ pub enum Addressing {
     Windows(Windows),
     /// A sparse matrix; of the left operand alone, the same for all batch entries.
     Sparse(Sparse),
+    /// A quantized matrix; of the left operand alone.
+    Quantized(Quantized),
 }
 
 impl Addressing {
@@ -417,24 +423,24 @@ pub(crate) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     timed
 }
 
-/// Likewise for a problem whose left operand is sparse, of the bodies that read it.
-pub(crate) fn timed_sparse(
+/// Likewise for a problem whose left operand lies in planes, of the bodies that read it.
+pub(crate) fn timed_stored(
     problem: &Contraction,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, f64)> {
-    let Some(sparse) = sparse::of(problem) else { return Vec::new() };
-    let every = sparse::every(operands.op, problem, profile);
+    let Some(stored) = Stored::of(problem) else { return Vec::new() };
     if !profile.contractions.is_empty() {
         let forced = profile.contractions.iter().copied().chain([sparse::BASELINE]);
         return forced
-            .filter(|variant| sparse.expect(operands.op, variant).is_ok())
+            .filter(|variant| stored.expect(operands.op, variant).is_ok())
             .map(|variant| (variant, 0.0))
             .collect();
     }
+    let every = stored.every(operands.op, problem, profile);
     let time = |variant: &Variant| match profile.class {
-        Class::Cpu => cpu::sparse_ns(problem, sparse, variant, operands, profile),
-        _ => gpu::sparse_time(problem, sparse, variant, profile),
+        Class::Cpu => cpu::stored_ns(problem, stored, variant, operands, profile),
+        _ => gpu::stored_time(problem, stored, variant, profile),
     };
     let mut timed: Vec<(Variant, f64)> = every.into_iter().map(|variant| (variant, time(&variant))).collect();
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
@@ -448,11 +454,11 @@ pub(crate) fn timed_sparse(
     best
 }
 
-/// The time that unpacking a sparse operand takes, in the same measure.
-pub(crate) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+/// The time that unpacking such an operand takes, in the same measure.
+pub(crate) fn unpack_time(stored: Stored<'_>, profile: &DeviceProfile) -> f64 {
     match profile.class {
-        Class::Cpu => cpu::unpack_ns(sparse, profile),
-        _ => gpu::unpack_time(sparse, profile),
+        Class::Cpu => cpu::unpack_ns(stored, profile),
+        _ => gpu::unpack_time(stored, profile),
     }
 }
 
@@ -464,8 +470,8 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
-    match sparse::of(problem) {
-        Some(sparse) => sparse.expect(operands.op, variant)?,
+    match Stored::of(problem) {
+        Some(stored) => stored.expect(operands.op, variant)?,
         None if matches!(variant.body, Body::SparseRows | Body::SparseColumns) => {
             return Err(sparse::unfit(operands.op));
         }
@@ -480,7 +486,7 @@ pub(crate) fn build(
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
-            if sparse::of(problem).is_some_and(|sparse| !sparse.in_vectors(operands)) {
+            if Stored::of(problem).is_some_and(|stored| !stored.in_vectors(operands)) {
                 return Err(sparse::unfit(operands.op));
             }
             Some(panels::feeds(problem, operands))
@@ -537,7 +543,7 @@ pub(crate) fn build(
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
-    let aligned = aligned.into_iter().chain(sparse::of(problem).and_then(|sparse| sparse.aligned(operands))).collect();
+    let aligned = aligned.into_iter().chain(Stored::of(problem).and_then(|stored| stored.aligned(operands))).collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 
@@ -624,6 +630,7 @@ impl Pieces<'_> {
         match &operand.addressing {
             // Its planes are read as a whole.
             Addressing::Sparse(sparse) => 0..sparse.values() as u64,
+            Addressing::Quantized(quantized) => quantized.words_of(self, region),
             Addressing::Dense { batch, outer, k, taps } => {
                 let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
@@ -766,7 +773,7 @@ fn dispatch(
     for side in Side::BOTH {
         bytes_moved += bind_side(&mut assembly, pieces, variant.body, side, region, operands)?;
     }
-    if variant.body.is_in_steps() && sparse::of(pieces.problem).is_none() {
+    if variant.body.is_in_steps() && Stored::of(pieces.problem).is_none() {
         assembly.fragment("steps", sparse::DENSE_STEPS);
     }
 
@@ -866,8 +873,8 @@ fn bind_side(
     region: &Region,
     operands: &Operands<'_>,
 ) -> Result<u64> {
-    if let (Side::A, Some(sparse)) = (side, sparse::of(pieces.problem)) {
-        return sparse.bind(assembly, pieces, body, region, operands);
+    if let (Side::A, Some(stored)) = (side, Stored::of(pieces.problem)) {
+        return stored.bind(assembly, pieces, body, region, operands);
     }
     match (body, pieces.feeds) {
         (Body::SparseRows | Body::SparseColumns, _) => quads::bind(assembly, pieces, side, region, operands),
@@ -894,7 +901,7 @@ fn bind_operand(
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     match &operand.addressing {
-        Addressing::Sparse(_) => return Err(sparse::unfit(assembly.op())),
+        Addressing::Sparse(_) | Addressing::Quantized(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours.
