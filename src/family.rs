@@ -4,6 +4,7 @@ pub(crate) mod contraction;
 mod fours;
 pub(crate) mod map;
 pub(crate) mod mask;
+pub(crate) mod quantize;
 pub(crate) mod reduce;
 pub(crate) mod sparse;
 pub(crate) mod stored;
@@ -16,6 +17,9 @@ use crate::plan::Assembly;
 
 const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
+const LOAD_BYTES: ShaderFile = shader!("load/bytes.wgsl");
+const LOAD_HALF_BITS: ShaderFile = shader!("load/half_bits.wgsl");
+const STORE_BYTES: ShaderFile = shader!("epilogue/bytes.wgsl");
 const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");
 const ACTIVATION: ShaderFile = shader!("common/activation.wgsl");
 

@@ -29,6 +29,11 @@ impl DType {
         }
     }
 
+    /// Bytes that kernels write at once, at the least: WGSL has no 8-bit types, so bytes are written in words.
+    pub(crate) const fn stored(self) -> u64 {
+        if self.size() == 1 { 4 } else { self.size() }
+    }
+
     /// The WGSL type of an element of a storage array, where there is one (WGSL has no 8-bit types).
     pub(crate) const fn wgsl(self) -> Option<&'static str> {
         match self {

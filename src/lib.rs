@@ -46,6 +46,7 @@ mod problem;
 mod profile;
 mod program;
 pub mod prune;
+mod quantize;
 pub mod reference;
 mod sparse;
 mod split;
@@ -79,7 +80,10 @@ pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
 pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use op::precision::Precision;
-pub use op::quantize::{Granularity, QuantLayout, QuantScheme, QuantType};
+pub use op::quantize::{
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
+    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+};
 pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
@@ -90,6 +94,7 @@ pub use prepare::Prepared;
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use prune::{Amount, Criterion, Mask, Pruned};
+pub use quantize::{PlainQuantized, QuantizedTensor};
 pub use sparse::SparseTensor;
 pub use tensor::{AnyTensor, Operand, Tensor};
 pub use trust::Learnt;

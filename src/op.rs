@@ -72,8 +72,8 @@ fn plans<O: Op + ?Sized>(op: &O, profile: &DeviceProfile, inputs: &[Layout], eve
     let mut outputs = op.infer(inputs)?;
     let weakest = inputs.iter().map(|layout| layout.align).min();
     for layout in &mut outputs {
-        // At least as its elements have to be: those of an input may be smaller.
-        let weakest = weakest.map_or(layout.align, |align| align.max(layout.dtype.size() as u32));
+        // At least as what is written of it at once has to be: elements of an input may be smaller.
+        let weakest = weakest.map_or(layout.align, |align| align.max(layout.dtype.stored() as u32));
         layout.align = layout.align.min(weakest);
     }
     for (what, layouts) in [("input", inputs), ("output", &outputs)] {

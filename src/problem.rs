@@ -3,7 +3,7 @@
 use crate::compose::Composition;
 use crate::error::{Error, Result};
 use crate::family::contraction::stored::Stored;
-use crate::family::{contraction, map, mask, reduce, sparse, stored, window};
+use crate::family::{contraction, map, mask, quantize, reduce, sparse, stored, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -13,6 +13,7 @@ pub use crate::family::contraction::Contraction;
 pub use crate::family::contraction::sparse::Sparse;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
+pub use crate::family::quantize::Quantize;
 pub use crate::family::reduce::Reduce;
 pub use crate::family::sparse::Pack;
 pub use crate::family::stored::StoredContraction;
@@ -31,6 +32,8 @@ pub enum Problem {
     Map(Map),
     /// Masks of weights.
     Mask(Mask),
+    /// Floats, kept in few bits, and back.
+    Quantize(Quantize),
     /// Dense weights, put into a sparse format.
     Pack(Pack),
     /// Sparse weights, made dense.
@@ -100,6 +103,9 @@ impl Problem {
                 request.collect(map::candidates(p, operands, profile), |c| map::build(p, c, operands, profile))
             }
             Problem::Mask(p) => request.collect(mask::candidates(p), |()| mask::build(p, operands, profile)),
+            Problem::Quantize(p) => {
+                request.collect(quantize::candidates(p), |()| quantize::build(p, operands, profile))
+            }
             Problem::Pack(p) => {
                 request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
             }
@@ -180,8 +186,10 @@ impl Request<'_> {
 
 /// The layouts that operands have to have for a variant: what was promised where it counts, else the alignment of an element.
 fn needed(layouts: &[Layout], slot: fn(usize) -> Slot, aligned: &[Slot]) -> Vec<Layout> {
+    let written = matches!(slot(0), Slot::Output(_));
     let needs = |i: usize, layout: &Layout| {
-        if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(layout.dtype.size() as u32) }
+        let element = if written { layout.dtype.stored() } else { layout.dtype.size() };
+        if aligned.contains(&slot(i)) { layout.align } else { layout.align.min(element as u32) }
     };
     layouts
         .iter()

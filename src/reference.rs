@@ -17,6 +17,7 @@ mod matmul;
 mod pad;
 mod permute;
 mod pool;
+mod quantize;
 mod quantized;
 mod reduce;
 mod softmax;

@@ -57,6 +57,8 @@ impl Fill {
             (Fill::Lowest, DType::F16) => 0xFBFF_FBFF,
             (Fill::Max, DType::I32) => i32::MAX as u32,
             (Fill::Lowest, DType::I32) => i32::MIN as u32,
+            (Fill::Max, DType::I8) => 0x7F7F_7F7F,
+            (Fill::Lowest, DType::I8) => 0x8080_8080,
             (Fill::Max, _) => u32::MAX,
             (Fill::Lowest, _) => 0,
         }
@@ -65,7 +67,8 @@ impl Fill {
 
 /// Words of guard before and after an operand, at least: more than any tile reaches beyond its edge.
 const GUARD: usize = 4099;
-/// The bits that outputs start with, by words and by halves of them: NaN that no kernel makes.
+/// The bits that outputs start with, by words and by halves of them: NaN that no kernel makes. Bytes have none to spare: each starts as
+/// another than is expected.
 const UNWRITTEN: u32 = 0x7FC0_5EED;
 const UNWRITTEN_HALF: u16 = 0x7EED;
 /// The bits around outputs.
@@ -414,7 +417,7 @@ impl<O: Twin + ?Sized> Case<'_, O> {
         let what = format!("{} {} on {}", plan.op, plan.variant, gpu.profile().name);
         let mut total = Report::default();
         for fill in Fill::ALL {
-            let (operands, outputs) = guarded(gpu, plan, inputs, fill)?;
+            let (operands, outputs) = guarded(gpu, plan, inputs, twins, fill)?;
             let findings = {
                 let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
                 gpu.record(plan, &operands, &outputs.iter().map(|(_, output)| output).collect::<Vec<_>>())?
@@ -429,9 +432,11 @@ impl<O: Twin + ?Sized> Case<'_, O> {
                 let mut report = compare(&what, number, &found, expected)?;
                 let outside = zone.iter().enumerate().filter(|(at, _)| !(start..end).contains(at));
                 report.trespasses = outside.filter(|(at, byte)| **byte != SENTINEL.to_le_bytes()[at % 4]).count();
-                let (unwritten, size) = (unwritten(output.dtype()), output.dtype().size() as usize);
-                let untouched = |index: &&usize| elements[**index * size..(**index + 1) * size] == unwritten;
-                report.wrong += expected.indices.iter().filter(untouched).count();
+                if let Some(unwritten) = unwritten(output.dtype()) {
+                    let size = unwritten.len();
+                    let untouched = |index: &&usize| elements[**index * size..(**index + 1) * size] == unwritten;
+                    report.wrong += expected.indices.iter().filter(untouched).count();
+                }
                 report.sampled = expected.indices.len() < output.len();
                 if report.sampled {
                     report.projection = op.project(inputs, &found, 0xF1E1D).map(|projection| projection.worst_fraction);
@@ -485,7 +490,13 @@ type Zoned = (AnyTensor, AnyTensor);
 
 /// The inputs between guards of a fill, and the outputs between sentinels, each with a tensor that holds it and them. They
 /// share one buffer where the plan is made for that.
-fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
+fn guarded(
+    gpu: &Gpu,
+    plan: &Plan,
+    inputs: &[HostTensor],
+    twins: &[Expected],
+    fill: Fill,
+) -> Result<(Vec<AnyTensor>, Vec<Zoned>)> {
     let mut zones: Vec<Zone> = Vec::new();
     let mut add = |guard: u32, elements: &[u8], shape: &[usize], layout: &Layout| {
         let start = match zones.last() {
@@ -501,8 +512,8 @@ fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<
     for (input, layout) in inputs.iter().zip(&plan.inputs) {
         add(fill.word(input.dtype()), input.bytes(), &input.shape, layout);
     }
-    for layout in &plan.outputs {
-        add(SENTINEL, &unwritten(layout.dtype).repeat(layout.len()), &layout.shape, layout);
+    for (number, layout) in plan.outputs.iter().enumerate() {
+        add(SENTINEL, &before(layout, twins.get(number)), &layout.shape, layout);
     }
     let upload = |bytes: &[u8]| -> Result<AnyTensor> {
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
@@ -523,12 +534,25 @@ fn guarded(gpu: &Gpu, plan: &Plan, inputs: &[HostTensor], fill: Fill) -> Result<
     Ok((placed.into_iter().map(|(_, operand)| operand).collect(), outputs))
 }
 
-/// The bits of an element of an output that nothing wrote.
-fn unwritten(dtype: DType) -> Vec<u8> {
+/// The bits of an element of an output that nothing wrote, where there are bits that nothing writes.
+fn unwritten(dtype: DType) -> Option<Vec<u8>> {
     match dtype.size() {
-        2 => UNWRITTEN_HALF.to_le_bytes().into(),
-        _ => UNWRITTEN.to_le_bytes().into(),
+        1 => None,
+        2 => Some(UNWRITTEN_HALF.to_le_bytes().into()),
+        _ => Some(UNWRITTEN.to_le_bytes().into()),
     }
+}
+
+/// What an output holds before it is written.
+fn before(layout: &Layout, expected: Option<&Expected>) -> Vec<u8> {
+    let Some(unwritten) = unwritten(layout.dtype) else {
+        let mut bytes = vec![0; layout.len()];
+        let values = expected.into_iter().flat_map(|expected| expected.indices.iter().zip(&expected.values));
+        // Half the range away from what is expected: further than any bound.
+        values.for_each(|(&index, value)| bytes[index] = (value.value as i32 as u8) ^ 0x80);
+        return bytes;
+    };
+    unwritten.repeat(layout.len())
 }
 
 /// An operand between guards: whole words.

@@ -30,6 +30,8 @@ pub fn compare(found: &Tensor, expected: &Tensor) -> Result<()> {
         }),
         (Data::I32(found), Data::I32(expected)) => first(found, expected, i32::eq),
         (Data::U32(found), Data::U32(expected)) => first(found, expected, u32::eq),
+        (Data::I8(found), Data::I8(expected)) => first(found, expected, i8::eq),
+        (Data::U8(found), Data::U8(expected)) => first(found, expected, u8::eq),
         (Data::I64(found), Data::I64(expected)) => first(found, expected, i64::eq),
         _ => Err(Fault::Unsupported(format!("{} data", expected.dtype()))),
     }

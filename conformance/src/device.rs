@@ -50,10 +50,12 @@ impl<'a> Device<'a> {
     }
 
     fn upload(&self, tensor: &HostTensor) -> Result<AnyTensor> {
-        use tilewise::reference::HostData::{F32, I32, U32};
+        use tilewise::reference::HostData::{F32, I8, I32, U8, U32};
         Ok(match &tensor.data {
             F32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
             I32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
+            I8(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
+            U8(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
             U32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
             _ => return Err(Fault::Unsupported(format!("{} data", tensor.dtype()))),
         })
@@ -65,6 +67,8 @@ impl<'a> Device<'a> {
             DType::F32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<f32>()?)?)?,
             DType::I32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<i32>()?)?)?,
             DType::U32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<u32>()?)?)?,
+            DType::I8 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<i8>()?)?)?,
+            DType::U8 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<u8>()?)?)?,
             other => return Err(Fault::Unsupported(format!("{other} data"))),
         })
     }

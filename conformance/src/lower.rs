@@ -5,6 +5,7 @@ mod geometry;
 mod movement;
 mod pointwise;
 mod pooling;
+mod quantization;
 mod reduction;
 
 use crate::call::Call;
@@ -26,6 +27,7 @@ pub const COVERED: &[&str] = &[
     "Concat", "Pad", "Transpose",
     "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean",
     "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Erf", "Sign",
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
 ];
 
 /// Operations that cases of several nodes need beside those under test: they change no element, and the host does them.
@@ -33,7 +35,8 @@ pub const HELPERS: &[&str] = &["Constant", "Identity", "Reshape", "Flatten", "Sq
 
 /// The lowering of an operation.
 pub fn find(op_type: &str) -> Option<Lowering> {
-    let families = [contraction::find, pooling::find, pointwise::find, reduction::find, movement::find];
+    let families =
+        [contraction::find, pooling::find, pointwise::find, quantization::find, reduction::find, movement::find];
     families.iter().find_map(|find| find(op_type))
 }
 

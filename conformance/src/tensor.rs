@@ -1,4 +1,4 @@
-//! Named values on the host: every element type that the standard knows, of which tilewise takes three.
+//! Named values on the host: every element type that the standard knows, of which tilewise takes five here.
 
 use tilewise::reference::{HostData, HostTensor};
 
@@ -14,6 +14,10 @@ pub enum Data {
     I32(Vec<i32>),
     /// u32
     U32(Vec<u32>),
+    /// i8
+    I8(Vec<i8>),
+    /// u8
+    U8(Vec<u8>),
     /// i64: shapes, axes and indices, which the host reads and makes.
     I64(Vec<i64>),
     /// A type that no op of tilewise takes, by name.
@@ -74,6 +78,14 @@ impl Tensor {
                 let wide = || proto.uint64_data.iter().map(|&element| element as u32).collect();
                 counted(raw.map_or_else(wide, words(u32::from_le_bytes)), Data::U32)
             }
+            Some("i8") => {
+                let wide = || proto.int32_data.iter().map(|&element| element as i8).collect();
+                counted(raw.map_or_else(wide, words(i8::from_le_bytes)), Data::I8)
+            }
+            Some("u8") => {
+                let wide = || proto.int32_data.iter().map(|&element| element as u8).collect();
+                counted(raw.map_or_else(wide, words(u8::from_le_bytes)), Data::U8)
+            }
             Some(other) => (Data::Other(other), len),
         };
         if found != len {
@@ -93,6 +105,8 @@ impl Tensor {
             Data::F32(_) => "f32",
             Data::I32(_) => "i32",
             Data::U32(_) => "u32",
+            Data::I8(_) => "i8",
+            Data::U8(_) => "u8",
             Data::I64(_) => "i64",
             Data::Other(name) => name,
         }
@@ -117,6 +131,8 @@ impl Tensor {
             Data::F32(elements) => HostTensor::new(&self.shape, elements)?,
             Data::I32(elements) => HostTensor::new(&self.shape, elements)?,
             Data::U32(elements) => HostTensor::new(&self.shape, elements)?,
+            Data::I8(elements) => HostTensor::new(&self.shape, elements)?,
+            Data::U8(elements) => HostTensor::new(&self.shape, elements)?,
             Data::I64(_) | Data::Other(_) => return Err(Fault::Unsupported(format!("{} data", self.dtype()))),
         })
     }
@@ -151,6 +167,8 @@ impl From<HostTensor> for Tensor {
             HostData::F32(elements) => Data::F32(elements),
             HostData::I32(elements) => Data::I32(elements),
             HostData::U32(elements) => Data::U32(elements),
+            HostData::I8(elements) => Data::I8(elements),
+            HostData::U8(elements) => Data::U8(elements),
             _ => Data::Other("unknown"),
         };
         Tensor { shape: tensor.shape, data }
@@ -201,6 +219,11 @@ mod tests {
         assert_eq!(tensor, Tensor { shape: vec![2], data: Data::F32(vec![1.5, -2.0]) });
         let field = TensorProto { dims: vec![2], data_type: Some(7), int64_data: vec![3, -4], ..Default::default() };
         assert_eq!(Tensor::read(&field).unwrap(), Tensor::integers(vec![2], vec![3, -4]));
+        let bytes =
+            TensorProto { dims: vec![2], data_type: Some(3), raw_data: Some(vec![1, 255]), ..Default::default() };
+        assert_eq!(Tensor::read(&bytes).unwrap().data, Data::I8(vec![1, -1]));
+        let wide = TensorProto { dims: vec![2], data_type: Some(2), int32_data: vec![0, 255], ..Default::default() };
+        assert_eq!(Tensor::read(&wide).unwrap().data, Data::U8(vec![0, 255]));
         let scalar = TensorProto { data_type: Some(11), ..Default::default() };
         assert_eq!(Tensor::read(&scalar).unwrap().host(), Err(Fault::Unsupported("f64 data".into())));
     }

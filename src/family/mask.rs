@@ -2,7 +2,7 @@
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::{LOAD_BITS, LOAD_VALUES, STORE_VALUES, wgsl};
+use crate::family::{LOAD_BITS, LOAD_HALF_BITS, LOAD_VALUES, STORE_BYTES, STORE_VALUES, wgsl};
 use crate::layout::{DType, Layout};
 use crate::op::mask::words;
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
@@ -104,38 +104,82 @@ pub(super) struct Kernel<'a> {
     operands: &'a Operands<'a>,
     profile: &'a DeviceProfile,
     lanes: u32,
-    bytes: u64,
+    moved: u64,
 }
 
 impl<'a> Kernel<'a> {
     pub fn new(body: ShaderFile, lanes: u32, operands: &'a Operands<'a>, profile: &'a DeviceProfile) -> Self {
         let mut assembly = Assembly::new(operands.op, body, operands.arena());
         assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
-        Kernel { assembly, operands, profile, lanes, bytes: 0 }
+        Kernel { assembly, operands, profile, lanes, moved: 0 }
+    }
+
+    fn operand(&self, slot: Slot) -> Option<&'a Layout> {
+        match slot {
+            Slot::Input(i) => self.operands.inputs.get(i),
+            Slot::Output(i) => self.operands.outputs.get(i),
+            Slot::Scratch(_) => None,
+        }
     }
 
     fn bind(&mut self, hook: &'static str, file: ShaderFile, slot: Slot, bytes: u64, access: Access) -> Result<()> {
+        let dtype = self.operand(slot).map_or(DType::U32, |layout| layout.dtype);
+        self.bind_as(hook, file, Binding { slot, range: 0..bytes, access, element: dtype.size() }, wgsl(dtype))
+    }
+
+    /// Binds memory as an array of a type.
+    fn bind_as(&mut self, hook: &'static str, file: ShaderFile, binding: Binding, elem: &'static str) -> Result<()> {
+        let bytes = binding.range.end;
         let slack = u64::from(self.profile.limits.min_storage_buffer_offset_alignment);
         let available = self.profile.limits.max_storage_buffer_binding_size.saturating_sub(slack);
         if bytes > available {
             return Err(Error::Limit {
-                op: format!("{}: {slot}", self.operands.op),
+                op: format!("{}: {}", self.operands.op, binding.slot),
                 limit: "max_storage_buffer_binding_size",
                 needed: bytes,
                 available,
-                hint: "the kernels of masks and sparse formats take their operands whole",
+                hint: "the kernels of masks, sparse formats and quantization take their operands whole",
             });
         }
-        let layout = match slot {
-            Slot::Input(i) => self.operands.inputs.get(i),
-            Slot::Output(i) => self.operands.outputs.get(i),
-            Slot::Scratch(_) => None,
-        };
-        let dtype = layout.map_or(DType::U32, |layout| layout.dtype);
-        self.bytes += bytes;
-        self.assembly.fragment(hook, file).constant(hook, "Elem", Value::Type(wgsl(dtype)));
-        self.assembly.bind(hook, Binding { slot, range: 0..bytes, access, element: dtype.size() });
+        self.moved += bytes;
+        self.assembly.fragment(hook, file).constant(hook, "Elem", Value::Type(elem)).bind(hook, binding);
         Ok(())
+    }
+
+    /// Reads what an operand holds as an array of a type.
+    fn read_as(
+        mut self,
+        hook: &'static str,
+        file: ShaderFile,
+        slot: Slot,
+        element: u64,
+        elem: &'static str,
+    ) -> Result<Self> {
+        let range = 0..self.operand(slot).map_or(0, Layout::bytes);
+        self.bind_as(hook, file, Binding { slot, range, access: Access::Read, element }, elem)?;
+        Ok(self)
+    }
+
+    /// Reads an operand of floats as the bits that they have as f32: no device takes a subnormal f32 for 0 on the way.
+    pub fn bits(self, hook: &'static str, slot: Slot) -> Result<Self> {
+        match self.operand(slot).map(|layout| layout.dtype) {
+            Some(DType::F16) => self.read_as(hook, LOAD_HALF_BITS, slot, 2, "f16"),
+            _ => self.read_as(hook, LOAD_VALUES, slot, 4, "u32"),
+        }
+    }
+
+    /// Reads the bytes of an operand, wherever it starts, through a file of loads.
+    pub fn bytes(self, hook: &'static str, file: ShaderFile, slot: Slot) -> Result<Self> {
+        self.read_as(hook, file, slot, 1, "u32")
+    }
+
+    /// Writes an output of bytes in words, from a whole word on; what lies behind it in its last word stays.
+    pub fn output_bytes(mut self, hook: &'static str, number: usize) -> Result<Self> {
+        let bytes = self.operands.outputs.get(number).map_or(0, Layout::bytes);
+        let binding = Binding { slot: Slot::Output(number), range: 0..bytes, access: Access::Write, element: WORD };
+        self.bind_as(hook, STORE_BYTES, binding, "u32")?;
+        self.assembly.size(hook, "bytes", bytes as usize)?;
+        Ok(self)
     }
 
     /// Reads an input through a file of loads.
@@ -152,7 +196,8 @@ impl<'a> Kernel<'a> {
         Ok(self)
     }
 
-    fn scratch(
+    /// Reads or writes scratch memory of words.
+    pub fn scratch(
         mut self,
         hook: &'static str,
         file: ShaderFile,
@@ -171,7 +216,7 @@ impl<'a> Kernel<'a> {
 
     /// Counts bytes that such hooks move.
     pub fn moves(mut self, bytes: u64) -> Self {
-        self.bytes += bytes;
+        self.moved += bytes;
         self
     }
 
@@ -183,7 +228,7 @@ impl<'a> Kernel<'a> {
     /// The dispatch for so many things, one an invocation.
     pub fn dispatch(self, items: usize) -> Result<Dispatch> {
         let workgroups = items.div_ceil(self.lanes as usize) as u64;
-        let work = Work { flops: 0.0, bytes: self.bytes as f64 };
+        let work = Work { flops: 0.0, bytes: self.moved as f64 };
         self.assembly.dispatch(self.profile, workgroups, work)
     }
 }

@@ -175,6 +175,7 @@ impl EmulatorExecutor {
             return Err(crate::gpu::memory::too_large(bytes, max));
         }
         // Room for a vector at least: bindings of vectors need it.
+        let exact = bytes;
         let bytes = bytes.max(16).next_multiple_of(4);
         let cap = self.options.memory_limit;
         let mut stats = lock(&self.stats);
@@ -193,6 +194,10 @@ impl EmulatorExecutor {
         stats.peak_bytes = stats.peak_bytes.max(stats.live_bytes);
         drop(stats);
         let initialised = self.options.sanitizer.then(|| Initialised::new(count));
+        // Bytes are written in words: what lies behind the last one is read, and written again as it was.
+        if let (Some(initialised), true) = (&initialised, !exact.is_multiple_of(4)) {
+            initialised.mark((exact / 4) as usize..(exact / 4) as usize + 1);
+        }
         let block = Block::Emulated(Words {
             words,
             identity: machine::next_identity(),

@@ -3,9 +3,13 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::family::quantize::{self, Scaling};
 use crate::layout::{DType, Layout, count};
 use crate::op::mask::matrix;
 use crate::op::precision::FLOATS;
+use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::problem::Problem;
+use crate::reference::Twin;
 
 /// The whole numbers that values are kept as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,11 @@ impl QuantType {
             QuantType::I4 => 4,
             QuantType::Binary => 1,
         }
+    }
+
+    /// The type of a value that has a byte for itself.
+    pub(crate) const fn byte(self) -> DType {
+        if matches!(self, QuantType::U8) { DType::U8 } else { DType::I8 }
     }
 
     /// Values of a word of 32 bits.
@@ -203,5 +212,418 @@ impl QuantLayout {
     /// As for [`new`](QuantLayout::new).
     pub fn bytes(&self) -> Result<u64> {
         Ok(self.planes()?.iter().map(Layout::bytes).sum())
+    }
+}
+
+impl QuantLayout {
+    /// Refuses planes that are not those of the layout.
+    pub(crate) fn expect(&self, op: &'static str, planes: &[Layout]) -> Result<()> {
+        self.expect_from(op, 0, planes)
+    }
+
+    /// Refuses what are not its planes from one on.
+    fn expect_from(&self, op: &'static str, first: usize, found: &[Layout]) -> Result<()> {
+        let planes = self.planes()?;
+        let names = ["values", "scales", "zero points"];
+        for ((plane, name), found) in planes.iter().zip(names).skip(first).zip(found) {
+            expect_dtype(op, name, found, &[plane.dtype])?;
+            if plane.shape != found.shape {
+                let detail =
+                    format!("{name} of {} {:?} are {:?}, not {:?}", self.scheme, self.shape, plane.shape, found.shape);
+                return Err(Error::Shape { op, detail });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses numbers that are not of the shape.
+    fn expect_numbers(&self, op: &'static str, x: &Layout) -> Result<()> {
+        expect_dtype(op, "x", x, FLOATS)?;
+        if x.shape != self.shape {
+            return Err(Error::Shape { op, detail: format!("x is {:?}, not {:?}", x.shape, self.shape) });
+        }
+        Ok(())
+    }
+
+    /// Refuses inputs that are not numbers, their scales and their zero points.
+    fn expect_scaled(&self, op: &'static str, inputs: &[Layout]) -> Result<()> {
+        let planes = self.planes()?.len();
+        expect_inputs(op, inputs, planes..=planes)?;
+        self.expect_numbers(op, &inputs[0])?;
+        self.expect_from(op, 1, &inputs[1..])
+    }
+}
+
+/// Keeps numbers in few bits: `clamp(round(x / scale) + zero)`.
+///
+/// Inputs: x, f32 or f16, of the layout's shape; scales; and of an asymmetric scheme zero points. Output: the plane of values, u32; for the planes see
+/// [`QuantLayout::planes`].
+///
+/// The quotient is rounded to f32 and then to the nearest whole number, ties to even, as ONNX's QuantizeLinear says; what is beyond the
+/// range of the values is its end, infinity too. NaN is taken for 0. Of binary values, 1 stands for what is 0 or more and for NaN, -1 for the
+/// rest. The values are the same to the bit on every device. Scales are positive, normal numbers: with others, values are unspecified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantize {
+    /// Of the values.
+    pub layout: QuantLayout,
+}
+
+impl Op for Quantize {
+    fn name(&self) -> &'static str {
+        "quantize"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.layout.expect_scaled(self.name(), inputs)?;
+        let mut planes = self.layout.planes()?;
+        planes.truncate(1);
+        Ok(planes)
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Values(self.layout.clone())))
+    }
+}
+
+/// The numbers that quantized ones stand for: `(q - zero) * scale`.
+///
+/// Inputs: the planes of the layout. Output: numbers of its shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dequantize {
+    /// Of the planes.
+    pub layout: QuantLayout,
+    /// Type of the numbers, f32 or f16.
+    pub output: DType,
+}
+
+/// Refuses a type of numbers that are no floats.
+fn expect_float(op: &'static str, dtype: DType) -> Result<()> {
+    if FLOATS.contains(&dtype) {
+        return Ok(());
+    }
+    Err(Error::Option { op, option: "output", value: dtype.to_string(), requirement: "must be f32 or f16" })
+}
+
+impl Op for Dequantize {
+    fn name(&self) -> &'static str {
+        "dequantize"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let planes = self.layout.planes()?.len();
+        expect_inputs(self.name(), inputs, planes..=planes)?;
+        self.layout.expect(self.name(), inputs)?;
+        expect_float(self.name(), self.output)?;
+        Ok(vec![Layout::new(&self.layout.shape, self.output)])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Numbers(self.layout.clone())))
+    }
+}
+
+/// Keeps numbers in few bits by scales and zero points of their own range: weights once, activations each time.
+///
+/// Input: x, f32 or f16, of the layout's shape. Outputs: the planes of the layout.
+///
+/// The range of what shares a scale reaches from its least number to its greatest, and takes in 0; NaN and infinity do not count. Asymmetric, as
+/// ONNX's DynamicQuantizeLinear says:
+///
+/// ```text
+/// scale = (greatest - least) / (high - low)    zero = clamp(low + round(-least / scale))    of values from low to high
+/// ```
+///
+/// Symmetric, `scale = max(|x|) / high`, so that -128 of int8 and -8 of int4 stand for nothing; of uint8 `max(x) / high`, and what is below 0
+/// becomes 0. A range of nothing but 0 has the scale 1, one too small for its scale to be a normal number the least that is. Binary,
+/// `scale = mean(|x|)` (M. Rastegari et al., XNOR-Net, arXiv 1603.05279), a sum in f32: all else is the same to the bit on every device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamicQuantize {
+    /// Of the planes.
+    pub layout: QuantLayout,
+}
+
+impl Op for DynamicQuantize {
+    fn name(&self) -> &'static str {
+        "dynamic_quantize"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let planes = self.layout.planes()?;
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        self.layout.expect_numbers(self.name(), &inputs[0])?;
+        Ok(planes)
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Dynamic(self.layout.clone())))
+    }
+}
+
+/// What numbers become by being kept in few bits: [`Quantize`] and [`Dequantize`] at once, for training with quantization in mind.
+///
+/// Inputs: x, f32 or f16, of the layout's shape; scales; and of an asymmetric scheme zero points. Output: numbers of x's shape and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeQuantize {
+    /// As which they are kept.
+    pub layout: QuantLayout,
+}
+
+impl Op for FakeQuantize {
+    fn name(&self) -> &'static str {
+        "fake_quantize"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        self.layout.expect_scaled(self.name(), inputs)?;
+        Ok(vec![Layout::new(&self.layout.shape, inputs[0].dtype)])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Fake(self.layout.clone())))
+    }
+}
+
+/// The types of whole numbers that are kept in a byte each.
+const BYTES: &[DType] = &[DType::I8, DType::U8];
+
+/// Puts values that are a byte each into a plane of values.
+///
+/// Input: values of the layout's shape, u8 for uint8 and else i8: int4 ones from -8 to 7, binary ones -1 or 1. Output: the plane, u32.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackValues {
+    /// Of the plane.
+    pub layout: QuantLayout,
+}
+
+impl Op for PackValues {
+    fn name(&self) -> &'static str {
+        "pack_values"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let mut planes = self.layout.planes()?;
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        expect_dtype(self.name(), "values", &inputs[0], &[self.layout.scheme.values.byte()])?;
+        if inputs[0].shape != self.layout.shape {
+            let detail = format!("values are {:?}, not {:?}", inputs[0].shape, self.layout.shape);
+            return Err(Error::Shape { op: self.name(), detail });
+        }
+        planes.truncate(1);
+        Ok(planes)
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Pack(self.layout.clone())))
+    }
+}
+
+/// The values of a plane, a byte each: what [`PackValues`] takes.
+///
+/// Input: the plane. Output: the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnpackValues {
+    /// Of the plane.
+    pub layout: QuantLayout,
+}
+
+impl Op for UnpackValues {
+    fn name(&self) -> &'static str {
+        "unpack_values"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        self.layout.expect(self.name(), inputs)?;
+        Ok(vec![Layout::new(&self.layout.shape, self.layout.scheme.values.byte())])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Unpack(self.layout.clone())))
+    }
+}
+
+/// What shares a scale, of x and its scales; refuses scales of another shape, and zero points.
+fn scaling(
+    op: &'static str,
+    (axis, block): (usize, Option<usize>),
+    x: &Layout,
+    scales: &[Layout],
+    dtype: DType,
+) -> Result<Scaling> {
+    let refused = |option, value: String, requirement| Err(Error::Option { op, option, value, requirement });
+    let [scale, zeros @ ..] = scales else { return Ok(Scaling::One) };
+    expect_dtype(op, "scale", scale, FLOATS)?;
+    if let [zeros] = zeros {
+        expect_dtype(op, "zero point", zeros, &[dtype])?;
+        if zeros.shape != scale.shape {
+            let detail = format!("zero points are {:?}, scales {:?}", zeros.shape, scale.shape);
+            return Err(Error::Shape { op, detail });
+        }
+    }
+    if block.is_none() && (scale.shape.is_empty() || scale.shape == [1]) {
+        return Ok(Scaling::One);
+    }
+    if axis >= x.shape.len() {
+        return refused("axis", format!("{axis} of {:?}", x.shape), "an axis of the tensor");
+    }
+    let mut expected = vec![x.shape[axis]];
+    if let Some(block) = block {
+        if block == 0 {
+            return refused("block", "0".into(), "at least 1");
+        }
+        expected = x.shape.clone();
+        expected[axis] = expected[axis].div_ceil(block);
+    }
+    if scale.shape != expected {
+        let detail = format!("scales of axis {axis} of {:?} are {expected:?}, not {:?}", x.shape, scale.shape);
+        return Err(Error::Shape { op, detail });
+    }
+    let sizes = [count(&x.shape[..axis]), x.shape[axis], count(&x.shape[axis + 1..])];
+    Ok(Scaling::Axis { sizes, block })
+}
+
+/// `clamp(round(x / scale) + zero)`, a byte each: [QuantizeLinear](https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) of ONNX.
+///
+/// Inputs: x, f32 or f16; the scale: one, of shape `()` or `(1)`, one for each index of the axis, or, with blocks, one for each block, of the
+/// shape of x with the blocks of the axis; and perhaps zero points of the output's type and the scale's shape. Output: x's shape.
+///
+/// Rounding, saturation, NaN and scales are as [`Quantize`] has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantizeLinear {
+    /// The axis of the scales.
+    pub axis: usize,
+    /// Neighbours along the axis that share a scale.
+    pub block: Option<usize>,
+    /// Type of the output, i8 or u8.
+    pub output: DType,
+}
+
+impl Default for QuantizeLinear {
+    /// u8, an axis of 1, no blocks.
+    fn default() -> Self {
+        QuantizeLinear { axis: 1, block: None, output: DType::U8 }
+    }
+}
+
+impl Op for QuantizeLinear {
+    fn name(&self) -> &'static str {
+        "quantize_linear"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let op = self.name();
+        expect_inputs(op, inputs, 2..=3)?;
+        expect_dtype(op, "x", &inputs[0], FLOATS)?;
+        if !BYTES.contains(&self.output) {
+            let value = self.output.to_string();
+            return Err(Error::Option { op, option: "output", value, requirement: "must be i8 or u8" });
+        }
+        scaling(op, (self.axis, self.block), &inputs[0], &inputs[1..], self.output)?;
+        Ok(vec![Layout::new(&inputs[0].shape, self.output)])
+    }
+
+    fn problem(&self, inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        let scaling = scaling(self.name(), (self.axis, self.block), &inputs[0], &inputs[1..], self.output)?;
+        Ok(Problem::Quantize(quantize::Quantize::Bytes(scaling)))
+    }
+}
+
+/// `(x - zero) * scale`: [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html) of ONNX.
+///
+/// Inputs: x, i8 or u8; the scale, and perhaps zero points of the type of x, as [`QuantizeLinear`] has them. Output: x's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DequantizeLinear {
+    /// The axis of the scales.
+    pub axis: usize,
+    /// Neighbours along the axis that share a scale.
+    pub block: Option<usize>,
+    /// Type of the output, f32 or f16.
+    pub output: DType,
+}
+
+impl Default for DequantizeLinear {
+    /// f32, an axis of 1, no blocks.
+    fn default() -> Self {
+        DequantizeLinear { axis: 1, block: None, output: DType::F32 }
+    }
+}
+
+impl Op for DequantizeLinear {
+    fn name(&self) -> &'static str {
+        "dequantize_linear"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let op = self.name();
+        expect_inputs(op, inputs, 2..=3)?;
+        expect_dtype(op, "x", &inputs[0], BYTES)?;
+        expect_float(op, self.output)?;
+        scaling(op, (self.axis, self.block), &inputs[0], &inputs[1..], inputs[0].dtype)?;
+        Ok(vec![Layout::new(&inputs[0].shape, self.output)])
+    }
+
+    fn problem(&self, inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        let scaling = scaling(self.name(), (self.axis, self.block), &inputs[0], &inputs[1..], inputs[0].dtype)?;
+        Ok(Problem::Quantize(quantize::Quantize::OfBytes(scaling)))
+    }
+}
+
+/// Numbers as u8 by the scale and the zero point of their range:
+/// [DynamicQuantizeLinear](https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html) of ONNX.
+///
+/// Input: x, f32, of any shape. Outputs: the u8 values, of x's shape; the scale, an f32; the zero point, a u8. They are what
+/// [`DynamicQuantize`] tells of asymmetric uint8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DynamicQuantizeLinear;
+
+impl Op for DynamicQuantizeLinear {
+    fn name(&self) -> &'static str {
+        "dynamic_quantize_linear"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        expect_dtype(self.name(), "x", &inputs[0], &[DType::F32])?;
+        Ok(vec![Layout::new(&inputs[0].shape, DType::U8), Layout::new(&[], DType::F32), Layout::new(&[], DType::U8)])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::DynamicBytes))
     }
 }

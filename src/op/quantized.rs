@@ -13,21 +13,6 @@ use crate::op::{Op, expect_dtype, expect_inputs};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
-impl QuantLayout {
-    /// Refuses planes that are not those of the layout.
-    fn expect(&self, op: &'static str, inputs: &[Layout]) -> Result<()> {
-        for (number, (plane, found)) in self.planes()?.iter().zip(inputs).enumerate() {
-            let name = format!("plane {number}");
-            expect_dtype(op, &name, found, &[plane.dtype])?;
-            if plane.shape != found.shape {
-                let detail = format!("{name} of {} is {:?}, not {:?}", self.scheme, found.shape, plane.shape);
-                return Err(Error::Shape { op, detail });
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The inputs of an op with quantized weights: x, planes, perhaps an addend. Returns the addend's number.
 fn expect_quantized(op: &'static str, weight: &QuantLayout, inputs: &[Layout]) -> Result<Option<usize>> {
     let planes = weight.planes()?.len();

@@ -1,10 +1,11 @@
 //! The twins of ops with quantized weights: each value is what its definition says, exactly, and the dense twin does the rest.
 
 use crate::error::Result;
-use crate::layout::{DType, Layout, count};
+use crate::layout::Layout;
 use crate::op::Op;
-use crate::op::quantize::{Granularity, QuantLayout, QuantType};
+use crate::op::quantize::QuantLayout;
 use crate::op::quantized::{QuantizedConv2d, QuantizedMatmul};
+use crate::reference::quantize::{draw, group, level, zero};
 use crate::reference::sparse::{small, small_inputs, small_products};
 use crate::reference::{Expected, HostData, HostTensor, Projection, Random, Select, Twin};
 
@@ -12,71 +13,26 @@ fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
     op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>())
 }
 
-/// A number out of the words of a row.
-fn number(values: QuantType, words: &HostTensor, row: usize, column: usize, pitch: usize) -> f64 {
-    let (per_word, bits) = (values.per_word(), values.bits() as u32);
-    let word = words.at(row * pitch + column / per_word) as u32;
-    signed(values, word >> (bits * (column % per_word) as u32), bits)
-}
-
-/// What the lowest bits stand for.
-fn signed(values: QuantType, word: u32, bits: u32) -> f64 {
-    let top = word << (32 - bits);
-    match values {
-        QuantType::U8 => (top >> (32 - bits)).into(),
-        QuantType::Binary => f64::from(top >> (32 - bits)) * 2.0 - 1.0,
-        QuantType::I8 | QuantType::I4 => (top as i32 >> (32 - bits)).into(),
-    }
-}
-
 /// What planes stand for: `scale * (q - zero)`.
 fn dequantized(layout: &QuantLayout, planes: &[HostTensor]) -> Result<HostTensor> {
     let ([rows, columns], pitch, values) = (layout.matrix()?, layout.pitch()?, layout.scheme.values);
-    let scale_of = |row: usize, column: usize| match layout.scheme.granularity {
-        Granularity::Tensor => 0,
-        Granularity::Channel(0) => row,
-        Granularity::Channel(axis) => column / count(&layout.shape[axis + 1..]) % layout.shape[axis],
-        Granularity::Block(len) => row * columns.div_ceil(len) + column / len,
-    };
-    let zero = |at: usize| match planes.get(2) {
-        Some(zeros) => signed(values, zeros.at(at / 4) as u32 >> (8 * (at % 4)), 8),
-        None => 0.0,
-    };
-    let value = |row: usize, column: usize| {
-        let at = scale_of(row, column);
-        planes[1].at(at) * (number(values, &planes[0], row, column, pitch) - zero(at))
+    let value = |at: usize| {
+        let (group, column) = (group(layout, at), at % columns);
+        let word = planes[0].at(at / columns * pitch + column / values.per_word()) as u32;
+        let level = level(values, word, column % values.per_word()) - zero(layout, planes.get(2), group);
+        planes[1].at(group) * f64::from(level)
     };
     let scales = (0..planes[1].len()).map(|at| planes[1].at(at).abs());
     let scales = scales.fold([f64::INFINITY, 0.0], |[least, most], scale| [scale.min(least), scale.max(most)]);
-    let values = (0..rows * columns).map(|at| value(at / columns, at % columns)).collect();
+    let values = (0..rows * columns).map(value).collect();
     Ok(HostTensor { shape: layout.shape.clone(), data: HostData::Dequantized { values, scales } })
-}
-
-/// Planes at random: any numbers, scales from 1/128 to 1/64.
-fn draw(layout: &QuantLayout, planes: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-    let mut drawn = vec![HostTensor::draw(random, &planes[0])?];
-    let len = planes[1].len();
-    let scales: Vec<f32> = random.floats(len).iter().map(|x| (3.0 + x) / 256.0).collect();
-    drawn.push(match layout.scheme.scales {
-        DType::F16 => {
-            let halves: Vec<half::f16> = scales.into_iter().map(half::f16::from_f32).collect();
-            HostTensor::new(&planes[1].shape, &halves)?
-        }
-        _ => HostTensor::new(&planes[1].shape, &scales)?,
-    });
-    for zeros in &planes[2..] {
-        let nibbles = if layout.scheme.values == QuantType::I4 { 0x0707_0707 } else { u32::MAX };
-        let words: Vec<u32> = (0..zeros.len()).map(|_| random.bits() as u32 & nibbles).collect();
-        drawn.push(HostTensor::new(&zeros.shape, &words)?);
-    }
-    Ok(drawn)
 }
 
 /// Inputs of an op with quantized weights at random.
 fn draw_inputs(weight: &QuantLayout, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
     let planes = weight.planes()?.len();
-    let mut drawn = vec![HostTensor::draw(random, &inputs[0])?];
-    drawn.extend(draw(weight, &inputs[1..=planes], random)?);
+    let mut drawn = vec![HostTensor::draw(random, &inputs[0])?, HostTensor::draw(random, &inputs[1])?];
+    drawn.extend(draw(weight, &inputs[2..=planes], random)?);
     for addend in &inputs[planes + 1..] {
         drawn.push(HostTensor::draw(random, addend)?);
     }

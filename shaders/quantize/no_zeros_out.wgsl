@@ -1,0 +1,3 @@
+// Zero points that are not kept.
+fn store(word: u32, bytes: u32) {
+}

@@ -1,0 +1,45 @@
+// values[row, column] = clamp(round(x[row, column] / scale) + zero), PER_WORD columns to a word
+//
+//     x  f f f f | f f f f | f f        rows lie side by side
+//           |         |       |
+//     v   word      word     word .     words of a row, zero bits beyond its end
+//
+// Workgroup:  WG_X words.
+// Invocation: a word.
+// Dispatch:   ceil(words / WG_X) workgroups, folded.
+// Edges:      words beyond a row are 0.
+struct Params {
+    workgroups: u32,
+    words: u32,
+    columns: u32,
+    pitch: u32, // words of a row
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = workgroup_index(id, count);
+    let word = number * WG_X + lane;
+    if number >= params.workgroups || word >= params.words {
+        return;
+    }
+    let column = min(word % params.pitch * PER_WORD, params.columns);
+    let first = word / params.pitch * params.columns + column;
+    let length = min(params.columns - column, PER_WORD);
+    var bits = 0u;
+    var scale = 0x3f800000u;
+    var zero = 0;
+    for (var i = 0u; i < length; i++) {
+        // A word is of one group, but where these are those of an axis beside the first.
+        if i == 0u || !SHARED {
+            let group = group_of(first + i);
+            scale = scales_load(group);
+            zero = zeros_load(group);
+        }
+        bits |= saturated(x_load(first + i), scale, zero) << (BITS * i);
+    }
+    out_store(word, bits);
+}

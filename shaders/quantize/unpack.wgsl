@@ -1,0 +1,34 @@
+// out[row, column] = values[row, column], PER_WORD columns to a word before, a byte each after
+//
+// Workgroup:  WG_X words of the output.
+// Invocation: a word: four bytes, which may be of two rows.
+// Dispatch:   ceil(words / WG_X) workgroups, folded.
+// Edges:      what the last word holds behind the output stays.
+struct Params {
+    workgroups: u32,
+    words: u32,
+    total: u32, // elements
+    columns: u32,
+    pitch: u32, // words of a row
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = workgroup_index(id, count);
+    let word = number * WG_X + lane;
+    if number >= params.workgroups || word >= params.words {
+        return;
+    }
+    var bytes = 0u;
+    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
+        let at = 4u * word + i;
+        let column = at % params.columns;
+        let kept = values_load(at / params.columns * params.pitch + column / PER_WORD);
+        bytes |= (u32(level(kept, column % PER_WORD)) & 255u) << (8u * i);
+    }
+    out_store(word, bytes);
+}
