@@ -1,7 +1,5 @@
-// The numbers that words of quantized values hold, by VALUES: 0 for int8, 1 for uint8, 2 for int4, 3 for binary ones.
-
-// Fours of a word.
-const QUADS: u32 = select(select(1u, 2u, VALUES == 2u), 8u, VALUES == 3u);
+// The numbers that words of quantized values hold, by VALUES: 0 for int8, 1 for uint8, 2 for int4, 3 for binary ones. A word holds QUADS
+// fours.
 
 // Four numbers of a word, exactly.
 fn unpacked(word: u32, quad: u32) -> vec4<f32> {

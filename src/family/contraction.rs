@@ -44,6 +44,7 @@ const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
 const DEPTHWISE: ShaderFile = shader!("contraction/depthwise.wgsl");
 const SPARSE: ShaderFile = shader!("contraction/sparse.wgsl");
+const CHUNKS: ShaderFile = shader!("contraction/chunks.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
@@ -225,6 +226,8 @@ pub enum Body {
     SparseRows,
     /// Rows of a sparse operand times a few columns, with lanes along rows and their steps.
     SparseColumns,
+    /// Rows of a quantized operand times a few columns, with lanes along k.
+    Chunks,
 }
 
 impl Body {
@@ -244,6 +247,7 @@ impl Body {
             Body::Patches => PATCHES,
             Body::Depthwise => DEPTHWISE,
             Body::SparseRows | Body::SparseColumns => SPARSE,
+            Body::Chunks => CHUNKS,
         }
     }
 }
@@ -262,6 +266,7 @@ impl Variant {
             Body::FewColumns => (x * columns, rows),
             Body::SparseRows => (rows, x * columns),
             Body::SparseColumns => (x * rows, columns),
+            Body::Chunks => (rows, columns),
             _ => (y * rows, x * columns),
         }
     }
@@ -280,6 +285,7 @@ impl Variant {
             Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
             Body::SparseRows => format!("contraction/sparse {m}x{n}"),
             Body::SparseColumns => format!("contraction/sparse columns {m}x{n}"),
+            Body::Chunks => format!("contraction/chunks {m}x{n}"),
         };
         let name = if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name };
         if self.winograd > 0 { format!("{name} of Winograd's {0}x{0}", self.winograd) } else { name }
@@ -313,6 +319,7 @@ impl Variant {
             Body::SparseRows | Body::SparseColumns => {
                 self.step == 4 && columns.is_multiple_of(4) && self.lanes.1.is_power_of_two() && self.parts == 1
             }
+            Body::Chunks => self.step == 4 && in_fours(&[]) && self.lanes.0.is_power_of_two() && self.parts == 1,
         };
         if counted && [0, 2, 4].contains(&self.winograd) && fits() {
             return Ok(());
@@ -325,7 +332,8 @@ impl Variant {
                 steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps \
                 of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
                 broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
-                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; parts of k with staged bodies, \
+                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; chunks steps of 4 and \
+                such a row of lanes; parts of k with staged bodies, \
                 cooperative matrices and few rows or columns alone; Winograd's tiles have a side of 2 or 4",
         })
     }
@@ -337,14 +345,14 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
+    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE, CHUNKS].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
-    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).collect();
+    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).chain(quantized::every(profile)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
 }
@@ -472,7 +480,7 @@ pub(crate) fn build(
     variant.check(operands.op)?;
     match Stored::of(problem) {
         Some(stored) => stored.expect(operands.op, variant)?,
-        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns) => {
+        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns | Body::Chunks) => {
             return Err(sparse::unfit(operands.op));
         }
         None => {}
@@ -483,12 +491,12 @@ pub(crate) fn build(
     if variant.body == Body::FewColumns {
         return build(&turned(problem, operands.op)?, &Variant { body: Body::FewRows, ..*variant }, operands, profile);
     }
+    if Stored::of(problem).is_some_and(|stored| !stored.is_aligned(variant.body, operands)) {
+        return Err(sparse::unfit(operands.op));
+    }
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
-            if Stored::of(problem).is_some_and(|stored| !stored.in_vectors(operands)) {
-                return Err(sparse::unfit(operands.op));
-            }
             Some(panels::feeds(problem, operands))
         }
         Body::Cooperative => {
@@ -540,10 +548,11 @@ pub(crate) fn build(
         (Body::Staged | Body::Cooperative | Body::FewRows | Body::SparseRows | Body::SparseColumns, _) => {
             quads::aligned(problem, operands)
         }
+        (Body::Chunks, _) if quantized::lies_in_fours(problem, operands) => vec![Slot::Input(problem.b.input)],
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
-    let aligned = aligned.into_iter().chain(Stored::of(problem).and_then(|stored| stored.aligned(operands))).collect();
+    let aligned = aligned.into_iter().chain(Stored::of(problem).and_then(|stored| stored.aligned(Some(variant.body), operands))).collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 
@@ -860,6 +869,9 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
             let half = (variant.lanes.1 / 2).max(1);
             assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0 * half);
         }
+        Body::Chunks => {
+            assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0);
+        }
         Body::Direct | Body::Broadcast | Body::Patches | Body::Depthwise => {}
     }
 }
@@ -877,6 +889,7 @@ fn bind_side(
         return stored.bind(assembly, pieces, body, region, operands);
     }
     match (body, pieces.feeds) {
+        (Body::Chunks, _) => quantized::bind_columns(assembly, pieces, region, operands),
         (Body::SparseRows | Body::SparseColumns, _) => quads::bind(assembly, pieces, side, region, operands),
         (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
         (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),

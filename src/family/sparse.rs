@@ -81,6 +81,6 @@ pub(crate) fn build_unpack(stored: Stored<'_>, operands: &Operands<'_>, profile:
     let bytes = stored.bind_rows(kernel.assembly(), operands)?;
     let kernel = kernel.moves(bytes).output("out", 0)?.size("rows", rows)?;
     let kernel = kernel.size("columns", columns)?.size("quads", quads)?;
-    let aligned = stored.aligned(operands).into_iter().collect();
+    let aligned = stored.aligned(None, operands).into_iter().collect();
     Ok(Built { aligned, ..Built::scalar(vec![kernel.dispatch((rows * quads).div_ceil(run))?]) })
 }

@@ -1,6 +1,6 @@
 //! Left operands that lie in planes of their own: which bodies read them, and what that costs.
 
-use super::quantized::Quantized;
+use super::quantized::{self, Quantized};
 use super::sparse::{self, Sparse};
 use super::{Addressing, Body, Contraction, Pieces, Variant};
 use crate::error::Result;
@@ -73,7 +73,7 @@ impl<'a> Stored<'a> {
 
     /// The variants that may be chosen.
     pub(super) fn every(self, op: &'static str, problem: &Contraction, profile: &DeviceProfile) -> Vec<Variant> {
-        let tiles = sparse::tiles(profile, Some(problem.n)).into_iter();
+        let tiles = sparse::tiles(profile, Some(problem.n)).into_iter().chain(quantized::tiles(profile, problem.n));
         tiles.filter(|variant| self.expect(op, variant).is_ok()).collect()
     }
 
@@ -101,19 +101,19 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Whether a body of vectors can read it as it is aligned.
-    pub(super) fn in_vectors(self, operands: &Operands<'_>) -> bool {
+    /// Whether a body can read it as it is aligned.
+    pub(super) fn is_aligned(self, body: Body, operands: &Operands<'_>) -> bool {
         match self {
-            Stored::Sparse(sparse) => sparse.in_vectors(operands),
-            Stored::Quantized(_) => true,
+            Stored::Sparse(sparse) => body != Body::Broadcast || sparse.in_vectors(operands),
+            Stored::Quantized(quantized) => body != Body::Chunks || quantized.in_chunks(operands),
         }
     }
 
-    /// The input that has to be aligned for that.
-    pub(crate) fn aligned(self, operands: &Operands<'_>) -> Option<Slot> {
+    /// The input that has to be aligned for a body, or to be unpacked.
+    pub(crate) fn aligned(self, body: Option<Body>, operands: &Operands<'_>) -> Option<Slot> {
         match self {
             Stored::Sparse(sparse) => sparse.aligned(operands),
-            Stored::Quantized(_) => None,
+            Stored::Quantized(quantized) => (body == Some(Body::Chunks)).then_some(Slot::Input(quantized.first)),
         }
     }
 
