@@ -1,8 +1,8 @@
 //! The comparator must be able to fail: a wrong value, a NaN, a wrong length, all zeros, and what is within bounds passes.
 
 use tilewise::reference::{Expected, HostTensor, Select, Twin, Value};
-use tilewise::verify::compare;
-use tilewise::{Conflict, DType, Error, Finding, FindingKind, Matmul, Site};
+use tilewise::verify::{self, compare};
+use tilewise::{Conflict, DType, Error, Finding, FindingKind, Gpu, Matmul, Op, Param, Plan, QuantizeLinear, Site};
 
 fn inputs() -> [HostTensor; 2] {
     let ramp = |n: usize| (0..n).map(|i| i as f32 * 0.37 - 3.0).collect::<Vec<_>>();
@@ -104,4 +104,25 @@ fn a_finding_fails_although_every_value_is_right() {
         ),
         "{text}"
     );
+}
+
+/// A byte can be anything: one that nothing writes is wrong all the same, and so is one behind the output, in its last word.
+#[cfg(feature = "emulator")]
+#[test]
+fn bytes_that_are_not_written_or_do_not_belong_fail() {
+    let gpu = Gpu::emulated(Default::default()).unwrap();
+    let op = QuantizeLinear::default();
+    let x = HostTensor::new(&[7], &[0.0f32, 1.0, 128.0, 255.0, 7.0, 64.0, 192.0]).unwrap();
+    let inputs = [x, HostTensor::new(&[], &[1.0f32]).unwrap()];
+    let plan = op.plan(gpu.profile(), &inputs.each_ref().map(HostTensor::layout)).unwrap();
+    let report = |plan: &Plan| verify::plan(&gpu, &op, plan, &inputs).unwrap();
+    report(&plan).assert_strict();
+    let nothing = report(&plan.altered(|plan| plan.dispatches.clear()));
+    assert_eq!((nothing.wrong, nothing.trespasses), (nothing.compared, 0), "{nothing}");
+    let longer = plan.altered(|plan| {
+        let lengths = plan.dispatches[0].params.iter_mut().filter(|param| **param == Param::U32(7));
+        lengths.for_each(|param| *param = Param::U32(8));
+    });
+    let trespasses = report(&longer).trespasses;
+    assert!((1..=3).contains(&trespasses), "{trespasses}");
 }

@@ -34,7 +34,7 @@ pub struct Tensor {
 }
 
 /// The standard's element types by number.
-const TYPES: [&str; 17] = [
+const TYPES: [&str; 23] = [
     "undefined",
     "f32",
     "u8",
@@ -52,6 +52,12 @@ const TYPES: [&str; 17] = [
     "complex64",
     "complex128",
     "bf16",
+    "f8e4m3fn",
+    "f8e4m3fnuz",
+    "f8e5m2",
+    "f8e5m2fnuz",
+    "u4",
+    "i4",
 ];
 
 impl Tensor {

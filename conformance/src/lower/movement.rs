@@ -181,6 +181,8 @@ fn slice(x: &Tensor, dim: usize, range: std::ops::Range<usize>) -> Result<Tensor
         Data::F32(elements) => Data::F32(pick(elements, block, rows)),
         Data::I32(elements) => Data::I32(pick(elements, block, rows)),
         Data::U32(elements) => Data::U32(pick(elements, block, rows)),
+        Data::I8(elements) => Data::I8(pick(elements, block, rows)),
+        Data::U8(elements) => Data::U8(pick(elements, block, rows)),
         Data::I64(elements) => Data::I64(pick(elements, block, rows)),
         Data::Other(name) => return Err(Fault::Unsupported(format!("{name} data"))),
     };
