@@ -85,6 +85,7 @@ pub use op::quantize::{
     Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
     PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
+pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};

@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::family::contraction::whole::{Bias, End, Fill, Terms, Whole, Words};
 use crate::family::contraction::{Addressing, Contraction, Target};
 use crate::family::integer::{Codes, IntegerContraction, Made, PackWords, Side, Strides, words};
-use crate::family::sparse::no_contraction;
 use crate::layout::{DType, Layout, count};
 use crate::op::activation::Activation;
 use crate::op::conv2d::{Conv2d, Padding};
@@ -698,9 +697,7 @@ impl ConvSizes {
         let shape = self.output(conv)?;
         let layout = |shape: &[usize]| Layout::new(shape, DType::F32);
         let in_words = [layout(&[n, conv.groups * own, h, w]), layout(&[o, own, kh, kw])];
-        let Problem::Contraction(mut contraction) = conv.problem(&in_words, &[layout(&shape)])? else {
-            return Err(no_contraction(CONV));
-        };
+        let mut contraction = conv.problem(&in_words, &[layout(&shape)])?.contraction(CONV)?;
         for (operand, side, made) in
             [(&mut contraction.a, &sides[0], Made::Left), (&mut contraction.b, &sides[1], Made::Right)]
         {
@@ -735,7 +732,7 @@ impl ConvSizes {
             IntegerOutput::Quantized { .. } => Some(narrow(images * o * pixels)),
             IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
         };
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction: *contraction, sides, narrow })))
+        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow })))
     }
 }
 
