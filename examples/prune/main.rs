@@ -17,7 +17,7 @@ use lexopt::prelude::*;
 use tilewise::prune::prune_global;
 use tilewise::{Amount, Criterion, Gpu, Pruned, QuantScheme, SparseFormat, SparseTensor};
 
-use images::{BATCH, EMULATED, Images, data, output};
+use images::{BATCH, Images, data, output};
 use network::{Network, Weights};
 use svg::Point;
 
@@ -26,17 +26,20 @@ Prune a trained network on the GPU, and see what becomes of accuracy, size and s
 
 Usage: cargo run --release --example prune -- [OPTIONS]
 
-  --count N   measure accuracy on the first N of the repository's thousand images (default: all; 20 where there is no GPU driver)
-  --quick     two levels of each criterion
-  --quantize  keep what is left as int8 with a scale for each output channel, zeros included, instead of in a sparse format
-  --svg FILE  draw the chart there (default: prune.svg in the folder of build output)
-  --json      one line of JSON a row instead of the table
-  --help      print this
+  --count N     measure accuracy on the first N images (default: all in the folder; 20 where there is no GPU driver)
+  --images DIR  folder of t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also gzipped (default: the thousand images of the
+                repository)
+  --quick       two levels of each criterion
+  --quantize    keep what is left as int8 with a scale for each output channel, zeros included, instead of in a sparse format
+  --svg FILE    draw the chart there (default: prune.svg in the folder of build output)
+  --json        one line of JSON a row instead of the table
+  --help        print this
 
 Exit status: 0, or 2 for bad input.";
 
 struct Args {
     count: Option<usize>,
+    images: PathBuf,
     quick: bool,
     quantize: bool,
     svg: PathBuf,
@@ -44,13 +47,15 @@ struct Args {
 }
 
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args { count: None, quick: false, quantize: false, svg: output("prune.svg"), json: false };
+    let mut args =
+        Args { count: None, images: data(), quick: false, quantize: false, svg: output("prune.svg"), json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("count") => args.count = Some(parser.value()?.parse()?),
             Long("quick") => args.quick = true,
             Long("quantize") => args.quantize = true,
+            Long("images") => args.images = parser.value()?.into(),
             Long("svg") => args.svg = parser.value()?.into(),
             Long("json") => args.json = true,
             Long("help") | Short('h') => return Ok(None),
@@ -152,8 +157,8 @@ fn levels(quick: bool) -> Vec<(Way, f64)> {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
-    let count = args.count.unwrap_or(if gpu.is_emulated() { EMULATED } else { 1000 });
-    let images = Images::load(count)?;
+    let images = Images::load(&args.images, args.count, &gpu)?;
+    let count = images.len();
     let dense = Network::load(&gpu, &data().join("model.safetensors"))?;
     let accuracy = images.accuracy(&images.classes(&|pixels| dense.classify(&gpu, pixels))?);
     if !args.json {

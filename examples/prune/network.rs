@@ -12,7 +12,7 @@ use tilewise::{
 use crate::files::read_tensors;
 
 /// Side of an image.
-const SIDE: usize = 28;
+pub const SIDE: usize = 28;
 /// Pixels of an image.
 pub const PIXELS: usize = SIDE * SIDE;
 /// Mean and standard deviation of the training pixels, scaled to [0, 1].

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use tilewise::{DType, Gpu, Granularity, QuantScheme, QuantType};
 
-use images::{BATCH, Classify, EMULATED, Images, data, output};
+use images::{BATCH, Classify, Images, data, output};
 use integer::Integers;
 use network::Network;
 use svg::Point;
@@ -31,25 +31,29 @@ Quantize a trained network on the GPU, and see what becomes of accuracy, size an
 
 Usage: cargo run --release --example quantize -- [OPTIONS]
 
-  --count N   measure accuracy on the first N of the repository's thousand images (default: all; 20 where there is no GPU driver)
-  --svg FILE  draw the chart there (default: quantize.svg in the folder of build output)
-  --json      one line of JSON a row instead of the table
-  --help      print this
+  --count N     measure accuracy on the first N images (default: all in the folder; 20 where there is no GPU driver)
+  --images DIR  folder of t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also gzipped (default: the thousand images of the
+                repository)
+  --svg FILE    draw the chart there (default: quantize.svg in the folder of build output)
+  --json        one line of JSON a row instead of the table
+  --help        print this
 
 Exit status: 0, or 2 for bad input.";
 
 struct Args {
     count: Option<usize>,
+    images: PathBuf,
     svg: PathBuf,
     json: bool,
 }
 
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args { count: None, svg: output("quantize.svg"), json: false };
+    let mut args = Args { count: None, images: data(), svg: output("quantize.svg"), json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("count") => args.count = Some(parser.value()?.parse()?),
+            Long("images") => args.images = parser.value()?.into(),
             Long("svg") => args.svg = parser.value()?.into(),
             Long("json") => args.json = true,
             Long("help") | Short('h') => return Ok(None),
@@ -117,8 +121,8 @@ impl Comparison<'_> {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
-    let count = args.count.unwrap_or(if gpu.is_emulated() { EMULATED } else { 1000 });
-    let (images, batch) = (Images::load(count)?, count.min(BATCH));
+    let images = Images::load(&args.images, args.count, &gpu)?;
+    let (count, batch) = (images.len(), images.len().min(BATCH));
     let whole = Network::load(&gpu, &data().join("model.safetensors"))?;
     let in_f32 = |pixels: &[u8]| whole.classify(&gpu, pixels);
     let comparison = Comparison { images: &images, whole: &in_f32, classes: images.classes(&in_f32)? };
