@@ -8,6 +8,7 @@ pub(crate) mod mask;
 pub(crate) mod quantize;
 pub(crate) mod reduce;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod window;
 
 use crate::compose::{Composition, ShaderFile, Value, shader};

@@ -79,14 +79,13 @@ pub use op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask
 pub use op::matmul::Matmul;
 pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
-pub use op::pool::{
-    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d,
-};
+pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d};
 pub use op::precision::Precision;
 pub use op::quantize::{
-    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
-    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
+    PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
+pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};
@@ -96,6 +95,7 @@ pub use prepare::Prepared;
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use prune::{Amount, Criterion, Mask, Pruned};
+pub use quantize::calibrate::{Calibrated, Calibration, Calibrator};
 pub use quantize::{PlainQuantized, QuantizedTensor};
 pub use sparse::SparseTensor;
 pub use tensor::{AnyTensor, Operand, Tensor};

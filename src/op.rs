@@ -18,6 +18,7 @@ pub(crate) mod permute;
 pub(crate) mod pool;
 pub(crate) mod precision;
 pub(crate) mod quantize;
+pub(crate) mod quantized;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod sparse;

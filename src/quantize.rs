@@ -1,5 +1,7 @@
 //! Quantized tensors: weights and activations on the device in few bits, with their scales and zero points beside.
 
+pub(crate) mod calibrate;
+
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::layout::{DType, Element, Layout, count};

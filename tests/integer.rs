@@ -6,8 +6,9 @@ use common::{around, broadcast, small_tiles, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify;
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BinaryConv2d, BinaryMatmul, ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerConv2d,
-    IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout, MaxPool2d, Op, Padding, QuantLayout, QuantScheme, QuantType,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BinaryConv2d, BinaryMatmul, ContractionBody,
+    ContractionVariant, DType, Error, Granularity, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d,
+    IntegerPooling, Layout, MaxPool2d, Op, Padding, QuantLayout, QuantScheme, QuantType,
 };
 
 /// Bytes of the whole range, its ends more often than chance has it.
@@ -231,7 +232,8 @@ fn convolutions_are_exact() {
         let op = IntegerConv2d { stride, dilation, groups, padding, ..Default::default() };
         let inputs = [bytes(&mut random, &x, a), bytes(&mut random, &weight, b)];
         check(&op, &inputs);
-        let bias = HostTensor::new(&[weight[0]], &(0..weight[0] as i32).map(|i| 1000 * i - 3000).collect::<Vec<_>>()).unwrap();
+        let bias =
+            HostTensor::new(&[weight[0]], &(0..weight[0] as i32).map(|i| 1000 * i - 3000).collect::<Vec<_>>()).unwrap();
         for greatest in [false, true] {
             let zeros = [end(a, &[], greatest), end(b, &[weight[0]], !greatest)];
             let inputs = [&inputs[..], &zeros, &[bias.clone()]].concat();
@@ -333,9 +335,25 @@ fn convolutions_of_signs_are_exact() {
 fn pooling_of_bytes_and_words_is_exact() {
     let mut random = Random::new(11);
     let ways = [
-        IntegerPooling::Max(MaxPool2d { kernel: [3, 2], stride: Some([2, 1]), padding: [1, 0, 2, 1], dilation: [1, 2], ..Default::default() }),
-        IntegerPooling::Average(AvgPool2d { kernel: [3, 3], stride: Some([1, 2]), padding: [1, 2, 0, 1], ..Default::default() }),
-        IntegerPooling::Average(AvgPool2d { kernel: [2, 4], padding: [1, 1, 1, 1], count_include_pad: false, ..Default::default() }),
+        IntegerPooling::Max(MaxPool2d {
+            kernel: [3, 2],
+            stride: Some([2, 1]),
+            padding: [1, 0, 2, 1],
+            dilation: [1, 2],
+            ..Default::default()
+        }),
+        IntegerPooling::Average(AvgPool2d {
+            kernel: [3, 3],
+            stride: Some([1, 2]),
+            padding: [1, 2, 0, 1],
+            ..Default::default()
+        }),
+        IntegerPooling::Average(AvgPool2d {
+            kernel: [2, 4],
+            padding: [1, 1, 1, 1],
+            count_include_pad: false,
+            ..Default::default()
+        }),
         IntegerPooling::AdaptiveMax(AdaptiveMaxPool2d { output: [3, 2], ..Default::default() }),
         IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d { output: [2, 3] }),
         IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d::default()),

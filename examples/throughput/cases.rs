@@ -3,7 +3,8 @@
 use tilewise::reference::Twin;
 use tilewise::{
     Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerMatmul, IntegerOutput, Layout, Matmul, MaxPool2d,
-    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, Unary, UnaryKind,
+    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul,
+    Unary, UnaryKind,
 };
 
 /// An op on inputs of some layouts.
@@ -16,7 +17,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 15] = [
+pub const TABLE: [(&str, &str, &[&str]); 21] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -38,8 +39,21 @@ pub const TABLE: [(&str, &str, &[&str]); 15] = [
             "64x4096x4096",
             "64x64x65536",
             "1024x16x16x16",
+            "2048x64x2048",
+            "2048x512x2048",
+            "2048x1x2048",
         ],
     ),
+    (
+        "bsr_32",
+        SPARSE,
+        &["2048x64x2048x20", "2048x512x2048x20", "2048x2048x2048x20", "2048x64x2048x50", "2048x512x2048x50"],
+    ),
+    ("vectors_32", SPARSE, &["2048x64x2048x50", "2048x512x2048x50", "2048x2048x2048x50"]),
+    ("csr", SPARSE, &["2048x512x2048x5", "2048x512x2048x10", "2048x512x2048x20", "2048x512x2048x40", "2048x1x2048x20"]),
+    ("bitmask", SPARSE, &["2048x512x2048x20", "2048x1x2048x20"]),
+    ("two_four", SPARSE, &["2048x512x2048x50", "2048x1x2048x50"]),
+    ("conv2d_bsr_32", "NxCxHxWxOxKEPT of a hundred: 3x3, padded", &["8x256x14x14x256x20", "8x256x14x14x256x50"]),
     ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", &["1x4096x4096", "64x4096x4096"]),
     (
         "int8_matmul",
@@ -63,6 +77,8 @@ pub const TABLE: [(&str, &str, &[&str]); 15] = [
     ("transpose", "ROWSxCOLUMNS", &["2048x2048", "1000x3001"]),
     ("nhwc", "NxCxHxW to channels last", &["8x64x56x56"]),
 ];
+
+const SPARSE: &str = "MxNxKxKEPT: sparse weights (M, K), KEPT of a hundred, by x (K, N), the dense copy kept";
 
 /// The cases of an op, or of all; for the sizes given, or the table's.
 pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
@@ -89,16 +105,18 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
 }
 
 /// An op, and the layouts of its inputs.
-fn case(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
-    if let Some(case) = int8(op, sizes) {
-        return Some(case);
-    }
-    let (twin, shapes) = f32s(op, sizes)?;
+type OnLayouts = (Box<dyn Twin>, Vec<Layout>);
+
+fn case(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (twin, shapes) = match dense(op, sizes) {
+        Some(case) => case,
+        None => return int8(op, sizes).or_else(|| sparse(op, sizes)),
+    };
     Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
 }
 
 /// Of whole numbers: two factors, their scales.
-fn int8(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
     let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
     let scale = |len: usize| Layout::new(&[len], DType::F32);
     Some(match (op, sizes) {
@@ -111,10 +129,51 @@ fn int8(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
     })
 }
 
-/// An op, and the shapes of its inputs.
+/// A product with weights of which so many of a hundred are kept, spread evenly, in a sparse format: W x, with W (M, K) and x (K, N); or a
+/// convolution of 3 x 3, of which the first five sizes are those of the image and the output.
+fn sparse(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (shape, x, percent) = match *sizes {
+        [m, n, k, percent] => (vec![m, k], vec![k, n], percent),
+        [n, c, h, w, o, percent] => (vec![o, c, 3, 3], vec![n, c, h, w], percent),
+        _ => return None,
+    };
+    let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
+    let share = |all: usize| all * percent.min(100) / 100;
+    let blocks = |[height, width]: [usize; 2], fill: usize| SparseFormat::Blocks {
+        size: [height, width],
+        entries: rows.div_ceil(height) * share(columns.div_ceil(width)).next_multiple_of(fill),
+    };
+    let (format, name) = match op.strip_prefix("conv2d_") {
+        Some(format) if sizes.len() == 6 => (format, "conv2d"),
+        None if sizes.len() == 4 => (op, "matmul"),
+        _ => return None,
+    };
+    let format = match format {
+        "bsr_32" => blocks([32, 32], 1),
+        "bsr_16" => blocks([16, 16], 1),
+        "vectors_32" => blocks([32, 1], 4),
+        "csr" => blocks([1, 1], 4),
+        "bitmask" => SparseFormat::Bitmask { entries: share(rows * columns) },
+        "two_four" => SparseFormat::TwoFour,
+        _ => return None,
+    };
+    let kept = if format == SparseFormat::TwoFour { rows * columns / 2 } else { share(rows * columns) };
+    let weight = SparseLayout { format, shape, dtype: DType::F32, kept, dense: true };
+    let mut inputs = vec![Layout::new(&x, DType::F32)];
+    inputs.extend(weight.planes().ok()?);
+    let twin: Box<dyn Twin> = if name == "conv2d" {
+        let options = Conv2d { padding: Padding::all(1), ..Default::default() };
+        Box::new(SparseConv2d { weight, options })
+    } else {
+        Box::new(SparseMatmul { weight, linear: false, options: Matmul::default() })
+    };
+    Some((twin, inputs))
+}
+
+/// An op, and the shapes of its inputs, all f32.
 type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
 
-fn f32s(op: &str, sizes: &[usize]) -> Option<OnShapes> {
+fn dense(op: &str, sizes: &[usize]) -> Option<OnShapes> {
     let conv = |groups, kernel: usize, stride| Conv2d {
         stride: [stride; 2],
         padding: Padding::all(kernel / 2),

@@ -13,10 +13,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
-use tilewise::reference::{HostData, HostTensor, Random};
-use tilewise::{
-    Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Unary, verify,
-};
+use tilewise::reference::{HostTensor, Random};
+use tilewise::{Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Unary, verify};
 
 use cases::Case;
 use limits::{Bare, Limits};
@@ -114,17 +112,6 @@ impl Row {
     }
 }
 
-fn upload(gpu: &Gpu, tensor: &HostTensor) -> tilewise::Result<AnyTensor> {
-    Ok(match &tensor.data {
-        HostData::I8(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
-        HostData::U8(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
-        HostData::I32(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
-        HostData::U32(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
-        HostData::F16(elements) => gpu.tensor(&tensor.shape, elements)?.into(),
-        _ => gpu.tensor(&tensor.shape, &(0..tensor.len()).map(|at| tensor.at(at) as f32).collect::<Vec<_>>())?.into(),
-    })
-}
-
 /// An op with its operands on the device.
 struct Prepared<'a> {
     gpu: &'a Gpu,
@@ -134,11 +121,10 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(gpu: &'a Gpu, case: &Case, host: &[HostTensor]) -> tilewise::Result<Self> {
-        let inputs = host.iter().map(|tensor| upload(gpu, tensor)).collect::<tilewise::Result<Vec<_>>>()?;
-        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
-        let plan = case.twin.plan(gpu.profile(), &layouts)?;
-        let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
+    fn new(gpu: &'a Gpu, case: &Case, elements: &[HostTensor]) -> tilewise::Result<Self> {
+        let inputs = elements.iter().map(|elements| gpu.upload(elements)).collect::<tilewise::Result<Vec<_>>>()?;
+        let plan = case.twin.plan(gpu.profile(), &case.inputs)?;
+        let output = gpu.allocate(&plan.outputs[0])?;
         gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Prepared { gpu, plan, inputs, output })
     }
@@ -172,8 +158,8 @@ impl<'a> Prepared<'a> {
 /// `None` if the device would take too long.
 fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Option<Row>, Box<dyn Error>> {
     let mut random = Random::new(1);
-    let host = case.twin.draw(&case.inputs, &mut random)?;
-    let mut prepared = Prepared::new(gpu, case, &host)?;
+    let elements = case.twin.draw(&case.inputs, &mut random)?;
+    let mut prepared = Prepared::new(gpu, case, &elements)?;
     // Of the plainest variant: what an op asks for, however few operations another makes of it.
     let plain = DeviceProfile { contractions: vec![ContractionVariant::BASELINE], ..DeviceProfile::baseline() };
     let flops = case.twin.plan(&plain, &prepared.plan.inputs)?.work().flops;
@@ -183,7 +169,7 @@ fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Opt
     if least > PATIENCE && !patient {
         return Ok(None);
     }
-    let report = verify::op(gpu, &*case.twin, &host)?;
+    let report = verify::op(gpu, &*case.twin, &elements)?;
     if !report.passed() {
         eprintln!("{report}");
     }

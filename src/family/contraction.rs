@@ -7,14 +7,18 @@ mod panels;
 mod parts;
 mod patches;
 mod quads;
+pub(crate) mod quantized;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod whole;
 mod winograd;
 
 use std::ops::Range;
 
 use self::quads::Side;
+use self::quantized::Quantized;
 use self::sparse::Sparse;
+use self::stored::Stored;
 use self::whole::{Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
@@ -42,6 +46,7 @@ const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
 const DEPTHWISE: ShaderFile = shader!("contraction/depthwise.wgsl");
 const SPARSE: ShaderFile = shader!("contraction/sparse.wgsl");
+const CHUNKS: ShaderFile = shader!("contraction/chunks.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
 const PLACE: ShaderFile = shader!("epilogue/place.wgsl");
@@ -123,6 +128,8 @@ pub enum Addressing {
     Windows(Windows),
     /// A sparse matrix; of the left operand alone, the same for all batch entries.
     Sparse(Sparse),
+    /// A quantized matrix; of the left operand alone.
+    Quantized(Quantized),
 }
 
 impl Addressing {
@@ -241,6 +248,8 @@ pub enum Body {
     SparseRows,
     /// Rows of a sparse operand times a few columns, with lanes along rows and their steps.
     SparseColumns,
+    /// Rows of a quantized operand times a few columns, with lanes along k.
+    Chunks,
 }
 
 impl Body {
@@ -260,6 +269,7 @@ impl Body {
             Body::Patches => PATCHES,
             Body::Depthwise => DEPTHWISE,
             Body::SparseRows | Body::SparseColumns => SPARSE,
+            Body::Chunks => CHUNKS,
         }
     }
 }
@@ -278,6 +288,7 @@ impl Variant {
             Body::FewColumns => (x * columns, rows),
             Body::SparseRows => (rows, x * columns),
             Body::SparseColumns => (x * rows, columns),
+            Body::Chunks => (rows, columns),
             _ => (y * rows, x * columns),
         }
     }
@@ -296,6 +307,7 @@ impl Variant {
             Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
             Body::SparseRows => format!("contraction/sparse {m}x{n}"),
             Body::SparseColumns => format!("contraction/sparse columns {m}x{n}"),
+            Body::Chunks => format!("contraction/chunks {m}x{n}"),
         };
         let name = if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name };
         if self.winograd > 0 { format!("{name} of Winograd's {0}x{0}", self.winograd) } else { name }
@@ -329,6 +341,7 @@ impl Variant {
             Body::SparseRows | Body::SparseColumns => {
                 self.step == 4 && columns.is_multiple_of(4) && self.lanes.1.is_power_of_two() && self.parts == 1
             }
+            Body::Chunks => self.step == 4 && in_fours(&[]) && self.lanes.0.is_power_of_two() && self.parts == 1,
         };
         if counted && [0, 2, 4].contains(&self.winograd) && fits() {
             return Ok(());
@@ -341,7 +354,8 @@ impl Variant {
                 steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps \
                 of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
                 broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
-                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; parts of k with staged bodies, \
+                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; chunks steps of 4 and \
+                such a row of lanes; parts of k with staged bodies, \
                 cooperative matrices and few rows or columns alone; Winograd's tiles have a side of 2 or 4",
         })
     }
@@ -353,14 +367,15 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
+    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE, CHUNKS].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
-    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).collect();
+    let plain: Vec<Variant> =
+        plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).chain(quantized::every(profile)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
 }
@@ -439,24 +454,24 @@ pub(crate) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     timed
 }
 
-/// Likewise for a problem whose left operand is sparse, of the bodies that read it.
-pub(crate) fn timed_sparse(
+/// Likewise for a problem whose left operand lies in planes, of the bodies that read it.
+pub(crate) fn timed_stored(
     problem: &Contraction,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, f64)> {
-    let Some(sparse) = sparse::of(problem) else { return Vec::new() };
-    let every = sparse::every(operands.op, problem, profile);
+    let Some(stored) = Stored::of(problem) else { return Vec::new() };
     if !profile.contractions.is_empty() {
         let forced = profile.contractions.iter().copied().chain([sparse::BASELINE]);
         return forced
-            .filter(|variant| sparse.expect(operands.op, variant).is_ok())
+            .filter(|variant| stored.expect(operands.op, variant).is_ok())
             .map(|variant| (variant, 0.0))
             .collect();
     }
+    let every = stored.every(operands.op, problem, profile);
     let time = |variant: &Variant| match profile.class {
-        Class::Cpu => cpu::sparse_ns(problem, sparse, variant, operands, profile),
-        _ => gpu::sparse_time(problem, sparse, variant, profile),
+        Class::Cpu => cpu::stored_ns(problem, stored, variant, operands, profile),
+        _ => gpu::stored_time(problem, stored, variant, profile),
     };
     let mut timed: Vec<(Variant, f64)> = every.into_iter().map(|variant| (variant, time(&variant))).collect();
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
@@ -470,11 +485,11 @@ pub(crate) fn timed_sparse(
     best
 }
 
-/// The time that unpacking a sparse operand takes, in the same measure.
-pub(crate) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+/// The time that unpacking such an operand takes, in the same measure.
+pub(crate) fn unpack_time(stored: Stored<'_>, profile: &DeviceProfile) -> f64 {
     match profile.class {
-        Class::Cpu => cpu::unpack_ns(sparse, profile),
-        _ => gpu::unpack_time(sparse, profile),
+        Class::Cpu => cpu::unpack_ns(stored, profile),
+        _ => gpu::unpack_time(stored, profile),
     }
 }
 
@@ -486,9 +501,9 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
-    match sparse::of(problem) {
-        Some(sparse) => sparse.expect(operands.op, variant)?,
-        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns) => {
+    match Stored::of(problem) {
+        Some(stored) => stored.expect(operands.op, variant)?,
+        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns | Body::Chunks) => {
             return Err(sparse::unfit(operands.op));
         }
         None => {}
@@ -502,12 +517,12 @@ pub(crate) fn build(
     if variant.body == Body::FewColumns {
         return build(&turned(problem, operands.op)?, &Variant { body: Body::FewRows, ..*variant }, operands, profile);
     }
+    if Stored::of(problem).is_some_and(|stored| !stored.is_aligned(variant.body, operands)) {
+        return Err(sparse::unfit(operands.op));
+    }
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
-            if sparse::of(problem).is_some_and(|sparse| !sparse.in_vectors(operands)) {
-                return Err(sparse::unfit(operands.op));
-            }
             Some(panels::feeds(problem, operands))
         }
         Body::Cooperative => {
@@ -559,10 +574,14 @@ pub(crate) fn build(
         (Body::Staged | Body::Cooperative | Body::FewRows | Body::SparseRows | Body::SparseColumns, _) => {
             quads::aligned(problem, operands)
         }
+        (Body::Chunks, _) if quantized::lies_in_fours(problem, operands) => vec![Slot::Input(problem.b.input)],
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
-    let aligned = aligned.into_iter().chain(sparse::of(problem).and_then(|sparse| sparse.aligned(operands))).collect();
+    let aligned = aligned
+        .into_iter()
+        .chain(Stored::of(problem).and_then(|stored| stored.aligned(Some(variant.body), operands)))
+        .collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 
@@ -650,6 +669,7 @@ impl Pieces<'_> {
         match &operand.addressing {
             // Its planes are read as a whole.
             Addressing::Sparse(sparse) => 0..sparse.values() as u64,
+            Addressing::Quantized(quantized) => quantized.words_of(self, region),
             Addressing::Dense { batch, outer, k, taps } => {
                 let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
@@ -792,7 +812,7 @@ fn dispatch(
     for side in Side::BOTH {
         bytes_moved += bind_side(&mut assembly, pieces, variant.body, side, region, operands)?;
     }
-    if variant.body.is_in_steps() && sparse::of(pieces.problem).is_none() {
+    if variant.body.is_in_steps() && Stored::of(pieces.problem).is_none() {
         assembly.fragment("steps", sparse::DENSE_STEPS);
     }
 
@@ -900,6 +920,9 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
             let half = (variant.lanes.1 / 2).max(1);
             assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0 * half);
         }
+        Body::Chunks => {
+            assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0);
+        }
         Body::Direct | Body::Broadcast | Body::Patches | Body::Depthwise => {}
     }
 }
@@ -913,10 +936,11 @@ fn bind_side(
     region: &Region,
     operands: &Operands<'_>,
 ) -> Result<u64> {
-    if let (Side::A, Some(sparse)) = (side, sparse::of(pieces.problem)) {
-        return sparse.bind(assembly, pieces, body, region, operands);
+    if let (Side::A, Some(stored)) = (side, Stored::of(pieces.problem)) {
+        return stored.bind(assembly, pieces, body, region, operands);
     }
     match (body, pieces.feeds) {
+        (Body::Chunks, _) => quantized::bind_columns(assembly, pieces, region, operands),
         (Body::SparseRows | Body::SparseColumns, _) => quads::bind(assembly, pieces, side, region, operands),
         (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
         (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),
@@ -942,7 +966,7 @@ pub(crate) fn bind_operand(
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
     bind_scalar(assembly, hook, operand.dtype);
     match &operand.addressing {
-        Addressing::Sparse(_) => return Err(sparse::unfit(assembly.op())),
+        Addressing::Sparse(_) | Addressing::Quantized(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours.

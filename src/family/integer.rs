@@ -155,7 +155,8 @@ fn layouts(problem: &IntegerContraction, operands: &Operands<'_>) -> Vec<Layout>
         let (shape, sources) = match made {
             Made::Left | Made::Right => (vec![side.pack.as_ref().map_or(0, PackWords::items)], [Some(side.input); 4]),
             Made::Rows | Made::Columns => {
-                let inputs = [side.zero.map(|zero| zero.0), side.scale.map(|scale| scale.0), side.bias.map(|bias| bias.0)];
+                let inputs =
+                    [side.zero.map(|zero| zero.0), side.scale.map(|scale| scale.0), side.bias.map(|bias| bias.0)];
                 let summed = side.sum.map(|_| side.input);
                 (vec![count(&side.terms.0) * side.terms.1, TERM], [inputs[0], inputs[1], inputs[2], summed])
             }
@@ -372,7 +373,8 @@ impl Kernels<'_> {
         let length = problem.contraction.whole.as_ref().map_or(0, |whole| whole.length);
         let less = if std::ptr::eq(operand, &problem.contraction.b) { length } else { 0 };
         assembly.param("", "less", Param::I32(i32::try_from(less).unwrap_or(i32::MAX)));
-        let target = Whole { slot: to, bytes: moved.min(items as u64 * 16), access: Access::Write, elem: "u32", element: 16 };
+        let target =
+            Whole { slot: to, bytes: moved.min(items as u64 * 16), access: Access::Write, elem: "u32", element: 16 };
         self.bind(&mut assembly, "out", STORE_VECTORS, target)?;
         self.dispatch(assembly, items, moved)
     }

@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::family::contraction::whole::{Bias, End, Fill, Terms, Whole, Words};
 use crate::family::contraction::{Addressing, Contraction, Target};
 use crate::family::integer::{Codes, IntegerContraction, Made, PackWords, Side, Strides, words};
-use crate::family::sparse::no_contraction;
 use crate::layout::{DType, Layout, count};
 use crate::op::activation::Activation;
 use crate::op::conv2d::{Conv2d, Padding};
@@ -133,7 +132,8 @@ impl With {
 }
 
 /// The factors' names, in errors.
-const FACTORS: [[&str; 2]; 2] = [["zero point of x", "scale of x"], ["zero point of the weight", "scale of the weight"]];
+const FACTORS: [[&str; 2]; 2] =
+    [["zero point of x", "scale of x"], ["zero point of the weight", "scale of the weight"]];
 
 /// Refuses zero points, scales and a bias of the wrong type or number. `many` is how many each factor may have beside one.
 fn check_with(
@@ -333,7 +333,11 @@ fn check_weight(op: &'static str, weight: &QuantLayout, values: &[QuantType], pl
     weight.check()?;
     let refused = |option, value: String, requirement| Err(Error::Option { op, option, value, requirement });
     if !values.contains(&weight.scheme.values) {
-        return refused("weight", weight.scheme.to_string(), "values of another type: int8 and uint8, or signs of binary ops");
+        return refused(
+            "weight",
+            weight.scheme.to_string(),
+            "values of another type: int8 and uint8, or signs of binary ops",
+        );
     }
     if !matches!(weight.scheme.granularity, Granularity::Tensor | Granularity::Channel(0)) {
         return refused("weight", weight.scheme.to_string(), "a scale for the tensor, or for each row");
@@ -377,7 +381,8 @@ impl IntegerMatmul {
         if self.weight.is_some() && shape.len() != 2 {
             return Err(Error::Rank { op: MATMUL, operand: "weight", expected: "2", found: shape.len() });
         }
-        let (batch, [m, last]) = (x.shape[..x.shape.len() - 2].to_vec(), [x.shape[x.shape.len() - 2], x.shape[x.shape.len() - 1]]);
+        let (batch, [m, last]) =
+            (x.shape[..x.shape.len() - 2].to_vec(), [x.shape[x.shape.len() - 2], x.shape[x.shape.len() - 1]]);
         let [rows, columns] = [shape[shape.len() - 2], shape[shape.len() - 1]];
         let (k, n) = if self.is_transposed() { (columns, rows) } else { (rows, columns) };
         let fits = if x.dtype == DType::U32 { last == k.div_ceil(4) } else { last == k };
@@ -435,7 +440,15 @@ impl Op for IntegerMatmul {
         let in_words = |input: &Layout| input.align >= 4 && input.dtype != DType::U8;
         let pack = |side: &Side, outer: usize, from: Strides| {
             let codes = Codes::Bytes { unsigned: side.unsigned };
-            Some(PackWords { codes, batch: batch.clone(), outer, k: *k, words: pitch, from, to: along(batch, outer, pitch) })
+            Some(PackWords {
+                codes,
+                batch: batch.clone(),
+                outer,
+                k: *k,
+                words: pitch,
+                from,
+                to: along(batch, outer, pitch),
+            })
         };
         // As they lie where a row is as long as words are.
         let x = &inputs[0];
@@ -684,9 +697,7 @@ impl ConvSizes {
         let shape = self.output(conv)?;
         let layout = |shape: &[usize]| Layout::new(shape, DType::F32);
         let in_words = [layout(&[n, conv.groups * own, h, w]), layout(&[o, own, kh, kw])];
-        let Problem::Contraction(mut contraction) = conv.problem(&in_words, &[layout(&shape)])? else {
-            return Err(no_contraction(CONV));
-        };
+        let mut contraction = conv.problem(&in_words, &[layout(&shape)])?.contraction(CONV)?;
         for (operand, side, made) in
             [(&mut contraction.a, &sides[0], Made::Left), (&mut contraction.b, &sides[1], Made::Right)]
         {
@@ -721,7 +732,7 @@ impl ConvSizes {
             IntegerOutput::Quantized { .. } => Some(narrow(images * o * pixels)),
             IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
         };
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction: *contraction, sides, narrow })))
+        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow })))
     }
 }
 

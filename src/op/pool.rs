@@ -478,7 +478,11 @@ impl Op for IntegerPool2d {
                 return refused("return_indices", "true".into(), "whole numbers of 8 bits have no indices");
             }
             IntegerPooling::Average(AvgPool2d { divisor_override: Some(divisor), .. }) => {
-                return refused("divisor_override", divisor.to_string(), "means of whole numbers are over their window");
+                return refused(
+                    "divisor_override",
+                    divisor.to_string(),
+                    "means of whole numbers are over their window",
+                );
             }
             IntegerPooling::Max(pool) => pool.strided().infer(inputs, BYTES)?.shape,
             IntegerPooling::Average(pool) => pool.strided().infer(inputs, BYTES)?.shape,

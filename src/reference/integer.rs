@@ -45,7 +45,8 @@ impl<'a> Factor<'a> {
     }
 
     fn zero(&self, at: usize) -> i64 {
-        let at = |tensor: &HostTensor| if self.one || tensor.len() == 1 && tensor.dtype() != DType::U32 { 0 } else { at };
+        let at =
+            |tensor: &HostTensor| if self.one || tensor.len() == 1 && tensor.dtype() != DType::U32 { 0 } else { at };
         self.zero.map_or(0, |zero| byte(zero, at(zero), self.unsigned))
     }
 

@@ -3,9 +3,7 @@
 use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
-use crate::op::pool::{
-    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d,
-};
+use crate::op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d};
 use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, perhaps_flushed};
 
 /// The output element of a flat index: its plane and place.
@@ -158,7 +156,8 @@ impl IntegerPool2d {
     fn taps(&self, at: [usize; 2], x: &[usize]) -> (Vec<(usize, usize)>, usize) {
         let size = [x[2], x[3]];
         let strided = |kernel, stride: Option<_>, padding: [usize; 4], dilation| {
-            let windows = Windows { kernel, stride: stride.unwrap_or(kernel), padding: [padding[0], padding[1]], dilation };
+            let windows =
+                Windows { kernel, stride: stride.unwrap_or(kernel), padding: [padding[0], padding[1]], dilation };
             windows.taps(at, size)
         };
         match self.pooling {

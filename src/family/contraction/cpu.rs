@@ -8,10 +8,11 @@ use super::depthwise::Depthwise;
 use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
 use super::quads::{Lie, Side};
-use super::sparse::Sparse;
-use super::winograd;
+use super::stored::Stored;
 use super::whole::Words;
+use super::winograd;
 use super::{Body, Contraction, Variant};
+use crate::family::sparse::CPU_RUN;
 use crate::problem::Operands;
 use crate::profile::{Class, DeviceProfile};
 
@@ -246,10 +247,10 @@ fn patches_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Variant,
     packing + counts.tiles * (WORKGROUP + counts.steps * step)
 }
 
-/// A body that reads a sparse operand.
-pub(super) fn sparse_ns(
+/// A body that reads an operand in planes.
+pub(super) fn stored_ns(
     problem: &Contraction,
-    sparse: &Sparse,
+    stored: Stored<'_>,
     variant: &Variant,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
@@ -257,7 +258,7 @@ pub(super) fn sparse_ns(
     let costs = Costs::of(profile);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
-    let ([vectors, scalars], beside) = sparse.loads();
+    let ([vectors, scalars], beside) = stored.loads();
     let row_loads = vectors * costs.vector_load + scalars * costs.scalar_load;
     let sums = 4.0 * rows * columns * costs.multiply_add;
     let lying = panels::feeds(problem, operands)[1];
@@ -274,13 +275,16 @@ pub(super) fn sparse_ns(
         let load = if lying == Feed::Lying(Lie::Across) { costs.vector_load } else { 4.0 * costs.scalar_load };
         (rows * row_loads + columns * load + sums, 0.0)
     };
-    let steps = sparse.steps() * (step + beside * costs.scalar_load) + sparse.skipped() * costs.scalar_load;
+    let [taken, skipped] = stored.steps();
+    let steps = taken * (step + beside * costs.scalar_load) + skipped * costs.scalar_load;
     packing + tiles(problem, variant) * (WORKGROUP + steps)
 }
 
 /// Unpacking: an invocation finds and stores four values.
-pub(super) fn unpack_ns(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+pub(super) fn unpack_ns(stored: Stored<'_>, profile: &DeviceProfile) -> f64 {
     let costs = Costs::of(profile);
     let lanes = f64::from(profile.fixed_subgroup_size().unwrap_or(8));
-    (sparse.rows * sparse.columns) as f64 / 4.0 / lanes * (WORKGROUP + 4.0 * sparse.found() * costs.scalar_load + PACK)
+    let [rows, columns] = stored.sizes();
+    let four = WORKGROUP / CPU_RUN as f64 + 4.0 * stored.found() * costs.scalar_load + PACK;
+    (rows * columns) as f64 / 4.0 / lanes * four
 }

@@ -1,6 +1,8 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
+use super::sparse::Sparse;
+use super::stored::Stored;
 use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, bind_scalar, inner, sparse, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
@@ -30,8 +32,8 @@ pub(super) enum Feed {
     Lying(Lie),
     /// Through panels in this scratch buffer.
     Packed(usize),
-    /// From the planes of a sparse format.
-    Sparse,
+    /// From planes of its own.
+    Stored,
 }
 
 /// How both operands are fed.
@@ -43,10 +45,11 @@ pub(super) fn feeds(problem: &Contraction, operands: &Operands<'_>) -> [Feed; 2]
         whole(problem.k) && if side == Side::B { lie == Lie::Along || !apart(side) } else { lie == Lie::Along }
     };
     let lies = |side| quads::lie(problem, side, operands).filter(|&lie| fits(side, lie)).map(Feed::Lying);
-    if let Some(sparse) = sparse::of(problem) {
+    if Stored::of(problem).is_some() {
         // Values of k that are named one by one lie in rows.
-        let b = lies(Side::B).filter(|&feed| !sparse.lists() || feed == Feed::Lying(Lie::Across));
-        return [Feed::Sparse, b.unwrap_or(Feed::Packed(0))];
+        let lists = sparse::of(problem).is_some_and(Sparse::lists);
+        let b = lies(Side::B).filter(|&feed| !lists || feed == Feed::Lying(Lie::Across));
+        return [Feed::Stored, b.unwrap_or(Feed::Packed(0))];
     }
     let a = lies(Side::A).unwrap_or(Feed::Packed(0));
     // Scratch buffers are numbered as they are needed.
@@ -87,7 +90,7 @@ impl Panels {
         let strides = match &side.operand(pieces.problem).addressing {
             Addressing::Dense { batch, .. } => batch,
             Addressing::Windows(windows) => &windows.batch,
-            Addressing::Sparse(_) => const { &Vec::new() },
+            Addressing::Sparse(_) | Addressing::Quantized(_) => const { &Vec::new() },
         };
         let own = |dim: usize| if strides.get(dim).is_none_or(|&stride| stride == 0) { 1 } else { region.len(dim) };
         let sizes: Vec<usize> = (0..batch_dims).map(own).collect();
@@ -202,7 +205,7 @@ pub(super) fn bind_fed(
         Feed::Packed(number) => bind_packed(assembly, pieces, side, number, region),
         Feed::Lying(lie) => bind_lying(assembly, pieces, side, lie, region),
         // Bound with the steps.
-        Feed::Sparse => Ok(0),
+        Feed::Stored => Ok(0),
     }
 }
 

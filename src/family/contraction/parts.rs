@@ -2,7 +2,8 @@
 //! to scratch memory, and a second dispatch adds them in order and applies the epilogue.
 
 use super::{
-    COMBINE, DENSE, GRID, LINEAR, NO_ADDEND, NO_RESIDUAL, PLACE, Pieces, batch_strides, bind_output, bind_scalar, inner, wgsl,
+    COMBINE, DENSE, GRID, LINEAR, NO_ADDEND, NO_RESIDUAL, PLACE, Pieces, batch_strides, bind_output, bind_scalar,
+    inner, wgsl,
 };
 use crate::compose::Value;
 use crate::error::Result;

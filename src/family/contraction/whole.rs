@@ -110,10 +110,8 @@ impl Whole {
 
     /// Refuses a body without a form for words.
     pub(super) fn expect(&self, op: &'static str, variant: &Variant) -> Result<()> {
-        let has = matches!(
-            variant.body,
-            Body::Direct | Body::Broadcast | Body::Staged | Body::FewRows | Body::FewColumns
-        );
+        let has =
+            matches!(variant.body, Body::Direct | Body::Broadcast | Body::Staged | Body::FewRows | Body::FewColumns);
         if has && variant.parts == 1 && variant.winograd == 0 {
             return Ok(());
         }
