@@ -2,7 +2,8 @@
 
 use tilewise::reference::{HostTensor, Twin};
 use tilewise::{
-    DType, DequantizeLinear, DynamicQuantizeLinear, IntegerConv2d, IntegerMatmul, IntegerOutput, Padding, QuantizeLinear,
+    DType, DequantizeLinear, DynamicQuantizeLinear, IntegerConv2d, IntegerMatmul, IntegerOutput, Padding,
+    QuantizeLinear,
 };
 
 use super::Lowering;
