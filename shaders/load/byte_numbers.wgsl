@@ -7,6 +7,6 @@ struct Params {
 
 fn load(at: u32) -> vec4<i32> {
     let i = params.offset + at;
-    let byte = extractBits(data[i / 4u], 8u * (i % 4u), 8u);
-    return vec4(select(i32(byte), extractBits(bitcast<i32>(byte), 0u, 8u), LEAST < 0));
+    let high = data[i / 4u] << (24u - 8u * (i % 4u));
+    return vec4(select(i32(high >> 24u), bitcast<i32>(high) >> 24u, LEAST < 0));
 }

@@ -21,5 +21,5 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 
 fn code(state: State, k: u32) -> u32 {
     let at = state.base + k * params.k_stride;
-    return extractBits(data[at / 4u], 8u * (at % 4u), 8u) ^ FLIP;
+    return (data[at / 4u] >> (8u * (at % 4u)) & 255u) ^ FLIP;
 }
