@@ -10,11 +10,11 @@ use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report, SpecialsReport};
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
-    ConvTranspose2d, DType, Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Gpu,
-    Granularity, Histogram, Layout, LogSoftmax, Matmul, MaxPool2d, PackValues, Pad, PadMode, Padding, Permute,
-    Precision, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax,
-    Unary, UnaryKind, UnpackValues,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, BinaryMatmul, Concat,
+    Conv2d, ConvTranspose2d, DType, Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize,
+    Gpu, Granularity, Histogram, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout,
+    LogSoftmax, Matmul, MaxPool2d, PackValues, Pad, PadMode, Padding, Permute, Precision, QuantLayout, QuantScheme,
+    QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, Unary, UnaryKind, UnpackValues,
 };
 
 const HELP: &str = "\
@@ -101,6 +101,31 @@ fn quantized() -> Result<Vec<Case>, tilewise::Error> {
     Ok(cases)
 }
 
+/// Products, convolutions and pooling of whole numbers of 8 bits, and of signs.
+fn integers() -> Result<Vec<Case>, tilewise::Error> {
+    let of = |dtype: DType| move |shape: &[usize]| Layout::new(shape, dtype);
+    let (f32s, i8s, u8s) = (of(DType::F32), of(DType::I8), of(DType::U8));
+    let (zeros, scales) = ([true; 2], [true; 2]);
+    let quantized = IntegerOutput::Quantized { dtype: DType::U8, zero: 131 };
+    let scheme = QuantScheme { values: QuantType::Binary, ..Default::default() };
+    let weight = QuantLayout::new(scheme, &[35, 70])?;
+    let plane = weight.planes()?.swap_remove(0);
+    let (output, activation) = (IntegerOutput::Sums, Activation::None);
+    let signs = BinaryMatmul { weight, scales: [false; 2], bias: false, activation, output };
+    let conv = IntegerConv2d { padding: Padding::all(1), zeros, scales, output: quantized, ..Default::default() };
+    let pooling = IntegerPooling::Average(AvgPool2d { kernel: [3, 3], padding: [1; 4], ..Default::default() });
+    Ok(vec![
+        drawn(
+            IntegerMatmul { transpose: true, zeros, ..Default::default() },
+            vec![u8s(&[67, 130]), i8s(&[35, 130]), u8s(&[67]), i8s(&[1])],
+            true,
+        ),
+        drawn(conv, vec![i8s(&[2, 5, 13, 17]), i8s(&[9, 5, 3, 3]), i8s(&[1]), i8s(&[9]), f32s(&[1]), f32s(&[9])], true),
+        drawn(IntegerPool2d { pooling, zero: 3 }, vec![u8s(&[2, 5, 13, 17])], true),
+        drawn(signs, vec![f32s(&[33, 70]), plane], true),
+    ])
+}
+
 /// What is checked: shapes off the tiles' edges, several tiles wide.
 fn cases() -> Vec<Case> {
     let strided =
@@ -184,11 +209,14 @@ fn row<'a>(rows: &'a mut Vec<Row>, op: &'static str, variant: &str) -> &'a mut R
 /// Checks everything on one device, with whole numbers and with random ones.
 fn check(gpu: &Gpu) -> Vec<Row> {
     let mut rows = Vec::new();
-    let quantized = quantized().unwrap_or_else(|error| {
-        row(&mut rows, "quantize", "-").failures.push(error.to_string());
-        Vec::new()
-    });
-    for (number, case) in cases().iter().chain(&quantized).enumerate() {
+    let mut drawn = Vec::new();
+    for (op, cases) in [("quantize", quantized()), ("integer", integers())] {
+        match cases {
+            Ok(cases) => drawn.extend(cases),
+            Err(error) => row(&mut rows, op, "-").failures.push(error.to_string()),
+        }
+    }
+    for (number, case) in cases().iter().chain(&drawn).enumerate() {
         let op = case.op.name();
         for whole in [true, false] {
             let mut random = Random::new(number as u64);

@@ -2,11 +2,13 @@
 
 pub(crate) mod contraction;
 mod fours;
+pub(crate) mod integer;
 pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod quantize;
 pub(crate) mod reduce;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod window;
 
 use crate::compose::{Composition, ShaderFile, Value, shader};

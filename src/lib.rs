@@ -74,16 +74,18 @@ pub use op::concat::Concat;
 pub use op::conv_transpose2d::ConvTranspose2d;
 pub use op::conv2d::{Conv2d, Padding};
 pub use op::index_select::IndexSelect;
+pub use op::integer::{BinaryConv2d, BinaryMatmul, IntegerConv2d, IntegerMatmul, IntegerOutput};
 pub use op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, NanMask, PruneGroups, PruneLowest};
 pub use op::matmul::Matmul;
 pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
-pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d};
 pub use op::precision::Precision;
 pub use op::quantize::{
     Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
     PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
+pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
 pub use op::softmax::{LogSoftmax, Softmax};
 pub use op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};

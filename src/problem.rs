@@ -2,7 +2,8 @@
 
 use crate::compose::Composition;
 use crate::error::{Error, Result};
-use crate::family::{contraction, map, mask, quantize, reduce, sparse, window};
+use crate::family::contraction::stored::Stored;
+use crate::family::{contraction, integer, map, mask, quantize, reduce, sparse, stored, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -10,11 +11,13 @@ use crate::trust;
 
 pub use crate::family::contraction::Contraction;
 pub use crate::family::contraction::sparse::Sparse;
+pub use crate::family::integer::IntegerContraction;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
 pub use crate::family::quantize::Quantize;
 pub use crate::family::reduce::Reduce;
-pub use crate::family::sparse::{Pack, SparseContraction};
+pub use crate::family::sparse::Pack;
+pub use crate::family::stored::StoredContraction;
 pub use crate::family::window::Window;
 
 /// What an op comes down to.
@@ -22,6 +25,8 @@ pub use crate::family::window::Window;
 pub enum Problem {
     /// Sums of products: matrix products, convolutions.
     Contraction(Box<Contraction>),
+    /// Sums of products of whole numbers in words.
+    Integer(Box<IntegerContraction>),
     /// Sliding windows: pooling.
     Window(Window),
     /// Reductions along axes: sums, maxima, softmax.
@@ -36,8 +41,8 @@ pub enum Problem {
     Pack(Pack),
     /// Sparse weights, made dense.
     Unpack(Sparse),
-    /// Sums of products with sparse weights.
-    Sparse(Box<SparseContraction>),
+    /// Sums of products with weights that lie in planes: sparse or quantized.
+    Stored(Box<StoredContraction>),
 }
 
 /// A way to solve a problem, with its reason. Families list them best first.
@@ -82,6 +87,17 @@ impl Built {
 }
 
 impl Problem {
+    /// The contraction that an op comes down to, with operands in the place of others.
+    pub(crate) fn contraction(self, op: &'static str) -> Result<Contraction> {
+        match self {
+            Problem::Contraction(contraction) => Ok(*contraction),
+            _ => {
+                let why = "its dense form is no sum of products";
+                Err(Error::Unsupported { what: format!("{op} of operands in planes or words"), why })
+            }
+        }
+    }
+
     /// Plans made by the problem's family, best candidate first: only the first that the device's limits allow, or every
     /// one. With none left, the error is that of the last.
     pub(crate) fn plans(&self, operands: &Operands<'_>, profile: &DeviceProfile, every: bool) -> Result<Vec<Plan>> {
@@ -90,6 +106,10 @@ impl Problem {
             Problem::Contraction(p) => {
                 let candidates = contraction::candidates(p, operands, profile, request.choice);
                 request.collect(candidates, |c| contraction::build(p, c, operands, profile))
+            }
+            Problem::Integer(p) => {
+                let candidates = integer::candidates(p, operands, profile, request.choice);
+                request.collect(candidates, |c| integer::build(p, c, operands, profile))
             }
             Problem::Window(p) => {
                 request.collect(window::candidates(p, profile), |c| window::build(p, c, operands, profile))
@@ -107,11 +127,10 @@ impl Problem {
             Problem::Pack(p) => {
                 request.collect(sparse::pack_candidates(), |()| sparse::build_pack(p, operands, profile))
             }
-            Problem::Unpack(p) => {
-                request.collect(sparse::unpack_candidates(), |()| sparse::build_unpack(p, operands, profile))
-            }
-            Problem::Sparse(p) => {
-                request.collect(sparse::candidates(p, operands, profile), |c| sparse::build(p, c, operands, profile))
+            Problem::Unpack(p) => request
+                .collect(sparse::unpack_candidates(), |()| sparse::build_unpack(Stored::Sparse(p), operands, profile)),
+            Problem::Stored(p) => {
+                request.collect(stored::candidates(p, operands, profile), |c| stored::build(p, c, operands, profile))
             }
         }
     }

@@ -12,12 +12,14 @@ mod concat;
 mod conv2d;
 mod conv_transpose2d;
 mod index_select;
+mod integer;
 mod mask;
 mod matmul;
 mod pad;
 mod permute;
 mod pool;
 mod quantize;
+mod quantized;
 mod reduce;
 mod softmax;
 mod sparse;
@@ -182,18 +184,28 @@ pub(crate) struct Products {
     /// The factors that are rounded to f16.
     rounded: [bool; 2],
     precision: Precision,
+    /// The least and the greatest scale of factors that are quantized.
+    scales: Option<[f64; 2]>,
 }
 
 impl Default for Products {
     /// Of f32 factors.
     fn default() -> Self {
-        Products::of(Precision::F32, [DType::F32; 2])
+        Products::typed(Precision::F32, [DType::F32; 2])
     }
 }
 
 impl Products {
-    /// Of factors of these types.
-    pub fn of(precision: Precision, dtypes: [DType; 2]) -> Self {
+    /// Of factors out of these tensors.
+    pub fn of(precision: Precision, tensors: [&HostTensor; 2]) -> Self {
+        let scales = tensors.iter().find_map(|tensor| match tensor.data {
+            HostData::Dequantized { scales, .. } => Some(scales),
+            _ => None,
+        });
+        Products { scales, ..Products::typed(precision, tensors.map(HostTensor::dtype)) }
+    }
+
+    fn typed(precision: Precision, dtypes: [DType; 2]) -> Self {
         let in_f16 = precision == Precision::F16Multiply;
         Products {
             terms: 0,
@@ -204,6 +216,7 @@ impl Products {
             tiny: dtypes.map(|dtype| tiny(if in_f16 { DType::F16 } else { dtype })),
             rounded: dtypes.map(|dtype| in_f16 && dtype != DType::F16),
             precision,
+            scales: None,
         }
     }
 
@@ -244,8 +257,17 @@ impl Products {
         }
         // Matrix units may truncate where others round: each addition is off by twice as much.
         let roundings = if self.precision == Precision::F16Multiply { 2 * self.terms } else { self.terms };
-        let sum = Value::sum(roundings, self.value, self.magnitude);
-        sum.step(sum.value, 1.0, self.lost)
+        let Some([least, greatest]) = self.scales else {
+            let sum = Value::sum(roundings, self.value, self.magnitude);
+            return sum.step(sum.value, 1.0, self.lost);
+        };
+        // A scale is multiplied with each whole number, or with the sums of those that share it, which are then added up: on the way of
+        // each term that is one rounding more and one more addition. Before it is scaled a sum may overflow, or its terms be flushed.
+        if self.value.is_finite() && self.magnitude / least.min(1.0) >= OVERFLOW {
+            return Value::undecided(self.value);
+        }
+        let sum = Value::sum(roundings + 2, self.value, self.magnitude);
+        sum.step(sum.value, 1.0, self.lost + (self.terms + 1) as f64 * TINY * greatest.max(1.0))
     }
 }
 
@@ -265,6 +287,14 @@ pub enum HostData {
     I8(Vec<i8>),
     /// u8
     U8(Vec<u8>),
+    /// What quantized values stand for, exactly, which no f32 holds: a device makes of it a whole number and a scale.
+    #[doc(hidden)]
+    Dequantized {
+        /// The values.
+        values: Vec<f64>,
+        /// The least and the greatest scale.
+        scales: [f64; 2],
+    },
 }
 
 /// A tensor on the host: what twins read.
@@ -319,7 +349,7 @@ impl HostTensor {
     /// Type of the elements.
     pub fn dtype(&self) -> DType {
         match self.data {
-            HostData::F32(_) => DType::F32,
+            HostData::F32(_) | HostData::Dequantized { .. } => DType::F32,
             HostData::F16(_) => DType::F16,
             HostData::I32(_) => DType::I32,
             HostData::U32(_) => DType::U32,
@@ -352,6 +382,15 @@ impl HostTensor {
             HostData::U32(elements) => elements[index].into(),
             HostData::I8(elements) => elements[index].into(),
             HostData::U8(elements) => elements[index].into(),
+            HostData::Dequantized { values, .. } => values[index],
+        }
+    }
+
+    /// Roundings that each product with an element takes beside its own; `None`, if scales above 1 make it more than that.
+    fn roundings(&self) -> Option<usize> {
+        match self.data {
+            HostData::Dequantized { scales: [_, greatest], .. } => (greatest <= 1.0).then_some(2),
+            _ => Some(0),
         }
     }
 
@@ -364,6 +403,7 @@ impl HostTensor {
             HostData::U32(elements) => bytemuck::cast_slice(elements),
             HostData::I8(elements) => bytemuck::cast_slice(elements),
             HostData::U8(elements) => elements,
+            HostData::Dequantized { values, .. } => bytemuck::cast_slice(values),
         }
     }
 }

@@ -28,6 +28,7 @@ pub const COVERED: &[&str] = &[
     "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean",
     "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Erf", "Sign",
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+    "MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv",
 ];
 
 /// Operations that cases of several nodes need beside those under test: they change no element, and the host does them.

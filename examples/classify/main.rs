@@ -28,6 +28,7 @@ Usage: cargo run --release --example classify -- [OPTIONS]
   --images DIR     folder of t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also gzipped; where it has a
                    logits.safetensors, results are compared with it (default: the thousand images of the repository)
   --adapter NAME   use the adapter whose name contains NAME (default: the best)
+  --quantize       with weights of int8; PyTorch's logits are of f32, and then told of, not held against
   --json           end with a line of JSON
   --help           print this
 
@@ -49,6 +50,7 @@ struct Args {
     count: Option<usize>,
     images: PathBuf,
     adapter: Option<String>,
+    quantize: bool,
     json: bool,
 }
 
@@ -58,13 +60,14 @@ fn data() -> PathBuf {
 }
 
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args { count: None, images: data(), adapter: None, json: false };
+    let mut args = Args { count: None, images: data(), adapter: None, quantize: false, json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("count") => args.count = Some(parser.value()?.parse()?),
             Long("images") => args.images = parser.value()?.into(),
             Long("adapter") => args.adapter = Some(parser.value()?.string()?),
+            Long("quantize") => args.quantize = true,
             Long("json") => args.json = true,
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
@@ -220,7 +223,10 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
         eprintln!("{NO_DRIVER}");
     }
     let set = DataSet::load(&args.images, args.count, if gpu.is_emulated() { EMULATED } else { usize::MAX })?;
-    let layers = network::load(&data().join("model.safetensors"))?;
+    let mut layers = network::load(&data().join("model.safetensors"))?;
+    if args.quantize {
+        layers = layers.into_iter().map(|layer| layer.quantized(&gpu)).collect::<Result<_, _>>()?;
+    }
     println!("device: {}\n", gpu.profile());
 
     let batch = set.len().min(BATCH);
@@ -289,7 +295,8 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
             })
         );
     }
-    Ok(same && agree == set.len() && pytorch.is_none_or(|agree| agree == set.len()))
+    let like_pytorch = args.quantize || pytorch.is_none_or(|agree| agree == set.len());
+    Ok(same && agree == set.len() && like_pytorch)
 }
 
 fn main() -> ExitCode {

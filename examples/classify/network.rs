@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use tilewise::reference::{HostData, HostTensor, Select, Twin};
-use tilewise::{Activation, Conv2d, DType, Error, Gpu, Matmul, MaxPool2d, Program, verify};
+use tilewise::reference::{HostTensor, Select, Twin};
+use tilewise::{
+    Activation, Conv2d, DType, Error, Gpu, Matmul, MaxPool2d, Operand, Program, QuantScheme, QuantizedConv2d,
+    QuantizedMatmul, QuantizedTensor, verify,
+};
 
 use crate::files::{FileError, read_tensors};
 
@@ -20,11 +23,20 @@ const STD: f32 = 0.3530;
 /// One op with its weights.
 pub struct Layer {
     pub name: &'static str,
+    /// Where it has one.
+    activation: Activation,
     op: Box<dyn Twin>,
     /// The shape, per image, in which the op takes its input.
     input: Vec<usize>,
     /// What the op takes beside its input.
     weights: Vec<HostTensor>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Conv,
+    Pool,
+    Linear,
 }
 
 /// The layers in order, with the weights of a safetensors file.
@@ -43,24 +55,45 @@ pub fn load(path: &Path) -> Result<Vec<Layer>, FileError> {
         ],
     )?
     .into_iter();
-    let conv = || Box::new(Conv2d { activation: Activation::Relu, ..Default::default() });
-    let pool = || Box::new(MaxPool2d { kernel: [2, 2], ..Default::default() });
-    // PyTorch keeps a linear layer's weight as (out, in): y = x w^T + b.
-    let linear = |activation| Box::new(Matmul { transpose_b: true, activation, ..Default::default() });
-    let mut layer = |name, op: Box<dyn Twin>, input: &[usize], tensors| Layer {
-        name,
-        op,
-        input: input.to_vec(),
-        weights: weights.by_ref().take(tensors).collect(),
+    let mut layer = |name, kind, activation, input: &[usize]| {
+        let op: Box<dyn Twin> = match kind {
+            Kind::Conv => Box::new(Conv2d { activation, ..Default::default() }),
+            Kind::Pool => Box::new(MaxPool2d { kernel: [2, 2], ..Default::default() }),
+            // PyTorch keeps a linear layer's weight as (out, in): y = x w^T + b.
+            Kind::Linear => Box::new(Matmul { transpose_b: true, activation, ..Default::default() }),
+        };
+        let tensors = if kind == Kind::Pool { 0 } else { 2 };
+        Layer { name, activation, op, input: input.to_vec(), weights: weights.by_ref().take(tensors).collect() }
     };
+    let (relu, none) = (Activation::Relu, Activation::None);
     Ok(vec![
-        layer("conv1 + relu", conv(), &[1, SIDE, SIDE], 2),
-        layer("pool1", pool(), &[32, 26, 26], 0),
-        layer("conv2 + relu", conv(), &[32, 13, 13], 2),
-        layer("pool2", pool(), &[64, 11, 11], 0),
-        layer("fc1 + relu", linear(Activation::Relu), &[64 * 5 * 5], 2),
-        layer("fc2", linear(Activation::None), &[128], 2),
+        layer("conv1 + relu", Kind::Conv, relu, &[1, SIDE, SIDE]),
+        layer("pool1", Kind::Pool, none, &[32, 26, 26]),
+        layer("conv2 + relu", Kind::Conv, relu, &[32, 13, 13]),
+        layer("pool2", Kind::Pool, none, &[64, 11, 11]),
+        layer("fc1 + relu", Kind::Linear, relu, &[64 * 5 * 5]),
+        layer("fc2", Kind::Linear, none, &[128]),
     ])
+}
+
+impl Layer {
+    /// The layer with its weights quantized: int8, with a scale for each output channel. What has no weights stays as it is.
+    pub fn quantized(self, gpu: &Gpu) -> Result<Self, Error> {
+        let [weight, bias] = &self.weights[..] else { return Ok(self) };
+        let quantized = QuantizedTensor::quantize(gpu, &gpu.upload(weight)?, QuantScheme::default())?;
+        let layout = quantized.layout().clone();
+        let activation = self.activation;
+        let op: Box<dyn Twin> = if weight.shape.len() == 4 {
+            Box::new(QuantizedConv2d { weight: layout, options: Conv2d { activation, ..Default::default() } })
+        } else {
+            let options = Matmul { activation, ..Default::default() };
+            Box::new(QuantizedMatmul { weight: layout, linear: true, options })
+        };
+        let mut weights =
+            quantized.planes().iter().map(|plane| gpu.download_any(plane.any())).collect::<Result<Vec<_>, _>>()?;
+        weights.push(bias.clone());
+        Ok(Layer { op, weights, ..self })
+    }
 }
 
 /// Pixels as the network takes them.
@@ -79,10 +112,7 @@ pub fn compile(gpu: &Gpu, layers: &[Layer], batch: usize, every_layer: bool) -> 
     for (number, layer) in layers.iter().enumerate() {
         let mut inputs = vec![build.reshape(value, &with_batch(batch, &layer.input))?];
         for weight in &layer.weights {
-            let HostData::F32(elements) = &weight.data else {
-                return Err(Error::Program { detail: format!("the weights of {} are not f32", layer.name) });
-            };
-            inputs.push(build.constant(&gpu.tensor(&weight.shape, elements)?));
+            inputs.push(build.constant(&gpu.upload(weight)?));
         }
         value = build.op(&*layer.op, &inputs)?;
         if every_layer || number + 1 == layers.len() {

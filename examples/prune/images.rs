@@ -4,13 +4,15 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::files::read_idx;
-use crate::network::PIXELS;
+use tilewise::Gpu;
+
+use crate::files::{plain_or_gzipped, read_idx};
+use crate::network::{PIXELS, SIDE};
 
 /// Images that are run at once.
 pub const BATCH: usize = 100;
 /// Images that the emulator classifies in some seconds.
-pub const EMULATED: usize = 20;
+const EMULATED: usize = 20;
 /// Times that a batch is timed.
 const RUNS: usize = 5;
 
@@ -35,13 +37,24 @@ pub struct Images {
 }
 
 impl Images {
-    pub fn load(count: usize) -> Result<Self, Box<dyn Error>> {
-        let images = read_idx(&data().join("t10k-images-idx3-ubyte"), 3)?;
-        let labels = read_idx(&data().join("t10k-labels-idx1-ubyte"), 1)?;
-        if count == 0 || count > labels.data.len() {
-            return Err(format!("--count {count}: there are {} images", labels.data.len()).into());
+    /// The first `count` test images of a folder, or as many as there are; on the emulator by itself a few.
+    pub fn load(folder: &Path, count: Option<usize>, gpu: &Gpu) -> Result<Self, Box<dyn Error>> {
+        let read = |name: &str, dimensions| read_idx(&plain_or_gzipped(&folder.join(name))?, dimensions);
+        let (images, labels) = (read("t10k-images-idx3-ubyte", 3)?, read("t10k-labels-idx1-ubyte", 1)?);
+        let found = images.data.len() / PIXELS;
+        if images.shape[1..] != [SIDE; 2] || labels.data.len() != found {
+            let (shape, labels) = (&images.shape, labels.data.len());
+            return Err(format!("{}: images {shape:?} and {labels} labels do not fit", folder.display()).into());
+        }
+        let count = count.unwrap_or(if gpu.is_emulated() { EMULATED.min(found) } else { found });
+        if count == 0 || count > found {
+            return Err(format!("--count {count}: {} has {found} images", folder.display()).into());
         }
         Ok(Images { pixels: images.data[..count * PIXELS].to_vec(), labels: labels.data[..count].to_vec() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.labels.len()
     }
 
     /// The classes that a network finds.

@@ -15,9 +15,9 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 use tilewise::prune::prune_global;
-use tilewise::{Amount, Criterion, Gpu, Pruned, SparseFormat, SparseTensor};
+use tilewise::{Amount, Criterion, Gpu, Pruned, QuantScheme, SparseFormat, SparseTensor};
 
-use images::{BATCH, EMULATED, Images, data, output};
+use images::{BATCH, Images, data, output};
 use network::{Network, Weights};
 use svg::Point;
 
@@ -26,28 +26,36 @@ Prune a trained network on the GPU, and see what becomes of accuracy, size and s
 
 Usage: cargo run --release --example prune -- [OPTIONS]
 
-  --count N   measure accuracy on the first N of the repository's thousand images (default: all; 20 where there is no GPU driver)
-  --quick     two levels of each criterion
-  --svg FILE  draw the chart there (default: prune.svg in the folder of build output)
-  --json      one line of JSON a row instead of the table
-  --help      print this
+  --count N     measure accuracy on the first N images (default: all in the folder; 20 where there is no GPU driver)
+  --images DIR  folder of t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also gzipped (default: the thousand images of the
+                repository)
+  --quick       two levels of each criterion
+  --quantize    keep what is left as int8 with a scale for each output channel, zeros included, instead of in a sparse format
+  --svg FILE    draw the chart there (default: prune.svg in the folder of build output)
+  --json        one line of JSON a row instead of the table
+  --help        print this
 
 Exit status: 0, or 2 for bad input.";
 
 struct Args {
     count: Option<usize>,
+    images: PathBuf,
     quick: bool,
+    quantize: bool,
     svg: PathBuf,
     json: bool,
 }
 
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args { count: None, quick: false, svg: output("prune.svg"), json: false };
+    let mut args =
+        Args { count: None, images: data(), quick: false, quantize: false, svg: output("prune.svg"), json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("count") => args.count = Some(parser.value()?.parse()?),
             Long("quick") => args.quick = true,
+            Long("quantize") => args.quantize = true,
+            Long("images") => args.images = parser.value()?.into(),
             Long("svg") => args.svg = parser.value()?.into(),
             Long("json") => args.json = true,
             Long("help") | Short('h') => return Ok(None),
@@ -130,6 +138,7 @@ fn pruned(gpu: &Gpu, dense: &Network, way: Way, amount: f64) -> tilewise::Result
     for number in among {
         let sparse = SparseTensor::new(gpu, &dense.layers[number].dense, layers[number].mask(), format)?;
         // The dense copy holds zeros where the weights are pruned.
+        network.layers[number].dense = layers[number].weights().clone();
         network.layers[number].weights = Weights::Sparse(sparse.keep_dense(layers[number].weights())?);
     }
     Ok((network, 1.0 - kept as f64 / dense.weights() as f64))
@@ -148,8 +157,8 @@ fn levels(quick: bool) -> Vec<(Way, f64)> {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
-    let count = args.count.unwrap_or(if gpu.is_emulated() { EMULATED } else { 1000 });
-    let images = Images::load(count)?;
+    let images = Images::load(&args.images, args.count, &gpu)?;
+    let count = images.len();
     let dense = Network::load(&gpu, &data().join("model.safetensors"))?;
     let accuracy = images.accuracy(&images.classes(&|pixels| dense.classify(&gpu, pixels))?);
     if !args.json {
@@ -158,7 +167,10 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let mut rows = Vec::new();
     for (way, amount) in levels(args.quick) {
-        let (network, sparsity) = pruned(&gpu, &dense, way, amount)?;
+        let (mut network, sparsity) = pruned(&gpu, &dense, way, amount)?;
+        if args.quantize {
+            network.quantize(&gpu, QuantScheme::default())?;
+        }
         let accuracy = images.accuracy(&images.classes(&|pixels| network.classify(&gpu, pixels))?);
         let [ms, dense_ms] =
             images.time([&|pixels| network.classify(&gpu, pixels), &|pixels| dense.classify(&gpu, pixels)])?;

@@ -1,25 +1,25 @@
-//! The network of `classify`, with weights that may be sparse.
+//! The network of `classify`, with weights that may be sparse or quantized.
 
 use std::path::Path;
 
 use tilewise::prune::Channels;
 use tilewise::reference::HostData;
 use tilewise::{
-    Activation, Conv2d, Gpu, Layout, Matmul, MaxPool2d, Op, Operand, Pruned, Result, SparseConv2d, SparseMatmul,
-    SparseTensor, Tensor,
+    Activation, Conv2d, Gpu, Layout, Matmul, MaxPool2d, Op, Operand, Pruned, QuantScheme, QuantizedConv2d,
+    QuantizedMatmul, QuantizedTensor, Result, SparseConv2d, SparseMatmul, SparseTensor, Tensor,
 };
 
 use crate::files::read_tensors;
 
 /// Side of an image.
-const SIDE: usize = 28;
+pub const SIDE: usize = 28;
 /// Pixels of an image.
 pub const PIXELS: usize = SIDE * SIDE;
 /// Mean and standard deviation of the training pixels, scaled to [0, 1].
 const MEAN: f32 = 0.2860;
 const STD: f32 = 0.3530;
 /// Pixels of a channel as the first linear layer takes them.
-const LAST_PIXELS: usize = 25;
+pub const LAST_PIXELS: usize = 25;
 
 /// Weights as kernels read them.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub enum Weights {
     Dense,
     /// What is left.
     Sparse(SparseTensor),
+    /// All of them, in few bits.
+    Quantized(QuantizedTensor),
 }
 
 /// Two convolutions, then two linear layers.
@@ -35,7 +37,45 @@ pub enum Weights {
 pub struct Layer {
     pub dense: Tensor<f32>,
     pub weights: Weights,
-    bias: Tensor<f32>,
+    pub bias: Tensor<f32>,
+}
+
+/// Images as the network takes them.
+pub fn images(gpu: &Gpu, pixels: &[u8]) -> Result<Tensor<f32>> {
+    let values: Vec<f32> = pixels.iter().map(|&pixel| (f32::from(pixel) / 255.0 - MEAN) / STD).collect();
+    gpu.tensor(&[pixels.len() / PIXELS, 1, SIDE, SIDE], &values)
+}
+
+impl Layer {
+    /// What the layer, by its number, computes, and of what.
+    fn op<'a>(&'a self, number: usize, x: &'a Tensor<f32>) -> (Box<dyn Op>, Vec<&'a dyn Operand>) {
+        let (bias, is_conv) = (Some(&self.bias as &dyn Operand), number < 2);
+        match &self.weights {
+            Weights::Dense => {
+                let linear = Matmul { transpose_b: true, ..linear(number) };
+                let op: Box<dyn Op> = if is_conv { Box::new(conv()) } else { Box::new(linear) };
+                (op, vec![x, &self.dense, &self.bias])
+            }
+            Weights::Sparse(sparse) => {
+                let weight = sparse.layout().clone();
+                let op: Box<dyn Op> = if is_conv {
+                    Box::new(SparseConv2d { weight, options: conv() })
+                } else {
+                    Box::new(SparseMatmul { weight, linear: true, options: linear(number) })
+                };
+                (op, sparse.inputs(x, bias))
+            }
+            Weights::Quantized(quantized) => {
+                let weight = quantized.layout().clone();
+                let op: Box<dyn Op> = if is_conv {
+                    Box::new(QuantizedConv2d { weight, options: conv() })
+                } else {
+                    Box::new(QuantizedMatmul { weight, linear: true, options: linear(number) })
+                };
+                (op, quantized.inputs(x, bias))
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -91,10 +131,19 @@ impl Network {
             let weights = match &layer.weights {
                 Weights::Dense => dense,
                 Weights::Sparse(sparse) => sparse.bytes() - if sparse.layout().dense { dense } else { 0 },
+                Weights::Quantized(quantized) => quantized.bytes(),
             };
             weights + layer.bias.layout().bytes()
         };
         self.layers.iter().map(bytes).sum()
+    }
+
+    /// Keeps the weights of all layers in few bits.
+    pub fn quantize(&mut self, gpu: &Gpu, scheme: QuantScheme) -> Result<()> {
+        for layer in &mut self.layers {
+            layer.weights = Weights::Quantized(QuantizedTensor::quantize(gpu, &layer.dense, scheme)?);
+        }
+        Ok(())
     }
 
     /// Takes the filters that are pruned out of the convolutions, and what they feed out of the next layers.
@@ -111,51 +160,37 @@ impl Network {
 
     /// The class of each image.
     pub fn classify(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Vec<u32>> {
-        let images = pixels.len() / PIXELS;
-        let values: Vec<f32> = pixels.iter().map(|&pixel| (f32::from(pixel) / 255.0 - MEAN) / STD).collect();
-        let mut x = gpu.tensor(&[images, 1, SIDE, SIDE], &values)?;
+        gpu.download(&gpu.argmax(&self.logits(gpu, pixels, |_, _| Ok(()))?, 1)?)
+    }
+
+    /// The logits of each image; shows what each layer takes in.
+    pub fn logits(
+        &self,
+        gpu: &Gpu,
+        pixels: &[u8],
+        mut see: impl FnMut(usize, &Tensor<f32>) -> Result<()>,
+    ) -> Result<Tensor<f32>> {
+        let mut x = images(gpu, pixels)?;
+        let count = x.shape()[0];
         for (number, layer) in self.layers.iter().enumerate() {
             if number == 2 {
-                x = x.reshape(&[images, x.len() / images])?;
+                x = x.reshape(&[count, x.len() / count])?;
             }
-            x = match (&layer.weights, number < 2) {
-                (Weights::Dense, true) => gpu.apply(&conv(), &[&x, &layer.dense, &layer.bias])?,
-                (Weights::Dense, false) => {
-                    let op = Matmul { transpose_b: true, ..linear(number) };
-                    gpu.apply(&op, &[&x, &layer.dense, &layer.bias])?
-                }
-                (Weights::Sparse(sparse), true) => {
-                    let op = SparseConv2d { weight: sparse.layout().clone(), options: conv() };
-                    gpu.apply(&op, &sparse.inputs(&x, Some(&layer.bias)))?
-                }
-                (Weights::Sparse(sparse), false) => {
-                    let op = SparseMatmul { weight: sparse.layout().clone(), linear: true, options: linear(number) };
-                    gpu.apply(&op, &sparse.inputs(&x, Some(&layer.bias)))?
-                }
-            };
-            if number < 2 {
-                x = gpu.max_pool2d(&MaxPool2d { kernel: [2, 2], ..Default::default() }, &x)?;
-            }
+            see(number, &x)?;
+            let (op, inputs) = layer.op(number, &x);
+            let y = gpu.apply(&*op, &inputs)?;
+            x = if number < 2 { gpu.max_pool2d(&MaxPool2d::default(), &y)? } else { y };
         }
-        gpu.download(&gpu.argmax(&x, 1)?)
+        Ok(x)
     }
 
     /// The kernel that the largest layer takes for so many images.
     pub fn path(&self, gpu: &Gpu, images: usize) -> Result<String> {
         let layer = &self.layers[2];
         let x = gpu.empty::<f32>(&[images, layer.dense.shape()[1]])?;
-        let plan = match &layer.weights {
-            Weights::Dense => {
-                let inputs = [x.layout(), layer.dense.layout(), layer.bias.layout()];
-                gpu.plan(&Matmul { transpose_b: true, ..linear(2) } as &dyn Op, &inputs)?
-            }
-            Weights::Sparse(sparse) => {
-                let op = SparseMatmul { weight: sparse.layout().clone(), linear: true, options: linear(2) };
-                let inputs = sparse.inputs(&x, Some(&layer.bias as &dyn Operand));
-                let layouts: Vec<Layout> = inputs.iter().map(|input| input.any().layout()).collect();
-                gpu.plan(&op, &layouts)?
-            }
-        };
+        let (op, inputs) = layer.op(2, &x);
+        let layouts: Vec<Layout> = inputs.iter().map(|input| input.any().layout()).collect();
+        let plan = gpu.plan(&*op, &layouts)?;
         Ok(plan.variant.clone())
     }
 }

@@ -2,8 +2,9 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Layout, Matmul, MaxPool2d, Padding, Permute, Precision,
-    Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerMatmul, IntegerOutput, Layout, Matmul, MaxPool2d,
+    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul,
+    Unary, UnaryKind,
 };
 
 /// An op on inputs of some layouts.
@@ -16,7 +17,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 20] = [
+pub const TABLE: [(&str, &str, &[&str]); 21] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -54,6 +55,11 @@ pub const TABLE: [(&str, &str, &[&str]); 20] = [
     ("two_four", SPARSE, &["2048x512x2048x50", "2048x1x2048x50"]),
     ("conv2d_bsr_32", "NxCxHxWxOxKEPT of a hundred: 3x3, padded", &["8x256x14x14x256x20", "8x256x14x14x256x50"]),
     ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", &["1x4096x4096", "64x4096x4096"]),
+    (
+        "int8_matmul",
+        "MxNxK: int8 (M, K) by int8 (N, K), dequantized",
+        &["512x512x512", "1024x1024x1024", "2048x2048x2048", "1000x1000x1000", "1x4096x4096", "64x4096x4096"],
+    ),
     (
         "conv2d",
         "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel",
@@ -104,9 +110,23 @@ type OnLayouts = (Box<dyn Twin>, Vec<Layout>);
 fn case(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
     let (twin, shapes) = match dense(op, sizes) {
         Some(case) => case,
-        None => return sparse(op, sizes),
+        None => return int8(op, sizes).or_else(|| sparse(op, sizes)),
     };
     Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
+}
+
+/// Of whole numbers: two factors, their scales.
+fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let scale = |len: usize| Layout::new(&[len], DType::F32);
+    Some(match (op, sizes) {
+        ("int8_matmul", &[m, n, k]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
+        }
+        _ => return None,
+    })
 }
 
 /// A product with weights of which so many of a hundred are kept, spread evenly, in a sparse format: W x, with W (M, K) and x (K, N); or a

@@ -7,13 +7,19 @@ mod panels;
 mod parts;
 mod patches;
 mod quads;
+pub(crate) mod quantized;
 pub(crate) mod sparse;
+pub(crate) mod stored;
+pub(crate) mod whole;
 mod winograd;
 
 use std::ops::Range;
 
 use self::quads::Side;
+use self::quantized::Quantized;
 use self::sparse::Sparse;
+use self::stored::Stored;
+use self::whole::{Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::{LOAD_BITS, activation, wgsl};
@@ -40,9 +46,12 @@ const BROADCAST: ShaderFile = shader!("contraction/broadcast.wgsl");
 const PATCHES: ShaderFile = shader!("contraction/patches.wgsl");
 const DEPTHWISE: ShaderFile = shader!("contraction/depthwise.wgsl");
 const SPARSE: ShaderFile = shader!("contraction/sparse.wgsl");
+const CHUNKS: ShaderFile = shader!("contraction/chunks.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
+const PLACE: ShaderFile = shader!("epilogue/place.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
+const FLOAT: ShaderFile = shader!("product/float.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
 const RESIDUAL: ShaderFile = shader!("epilogue/residual.wgsl");
@@ -78,12 +87,15 @@ pub struct Contraction {
     pub activation: Activation,
     /// Whether factors may be rounded.
     pub precision: Precision,
+    /// Of whole numbers: what words hold, and how sums of their products end. Strides, and k, then count words, and the factor and the
+    /// addend above are not used.
+    pub whole: Option<Whole>,
 }
 
 impl Contraction {
     /// Whether sums may be cut along k: each part but the first adds to what lies in the output, which f16 would round.
     fn cuts_k(&self) -> bool {
-        self.out.dtype == DType::F32 && self.a.addressing.cuts_k() && self.b.addressing.cuts_k()
+        self.whole.is_none() && self.out.dtype == DType::F32 && self.a.addressing.cuts_k() && self.b.addressing.cuts_k()
     }
 }
 
@@ -116,6 +128,8 @@ pub enum Addressing {
     Windows(Windows),
     /// A sparse matrix; of the left operand alone, the same for all batch entries.
     Sparse(Sparse),
+    /// A quantized matrix; of the left operand alone.
+    Quantized(Quantized),
 }
 
 impl Addressing {
@@ -148,6 +162,8 @@ pub struct Windows {
     pub padding: [usize; 2],
     /// Whether the stride spreads the input instead of the windows.
     pub transposed: bool,
+    /// What lies around the image.
+    pub fill: Fill,
 }
 
 /// Where a contraction's results go: always output 0.
@@ -232,6 +248,8 @@ pub enum Body {
     SparseRows,
     /// Rows of a sparse operand times a few columns, with lanes along rows and their steps.
     SparseColumns,
+    /// Rows of a quantized operand times a few columns, with lanes along k.
+    Chunks,
 }
 
 impl Body {
@@ -251,6 +269,7 @@ impl Body {
             Body::Patches => PATCHES,
             Body::Depthwise => DEPTHWISE,
             Body::SparseRows | Body::SparseColumns => SPARSE,
+            Body::Chunks => CHUNKS,
         }
     }
 }
@@ -269,6 +288,7 @@ impl Variant {
             Body::FewColumns => (x * columns, rows),
             Body::SparseRows => (rows, x * columns),
             Body::SparseColumns => (x * rows, columns),
+            Body::Chunks => (rows, columns),
             _ => (y * rows, x * columns),
         }
     }
@@ -287,6 +307,7 @@ impl Variant {
             Body::Depthwise => format!("contraction/depthwise {m}x{n}"),
             Body::SparseRows => format!("contraction/sparse {m}x{n}"),
             Body::SparseColumns => format!("contraction/sparse columns {m}x{n}"),
+            Body::Chunks => format!("contraction/chunks {m}x{n}"),
         };
         let name = if self.parts > 1 { format!("{name} in {} parts", self.parts) } else { name };
         if self.winograd > 0 { format!("{name} of Winograd's {0}x{0}", self.winograd) } else { name }
@@ -320,6 +341,7 @@ impl Variant {
             Body::SparseRows | Body::SparseColumns => {
                 self.step == 4 && columns.is_multiple_of(4) && self.lanes.1.is_power_of_two() && self.parts == 1
             }
+            Body::Chunks => self.step == 4 && in_fours(&[]) && self.lanes.0.is_power_of_two() && self.parts == 1,
         };
         if counted && [0, 2, 4].contains(&self.winograd) && fits() {
             return Ok(());
@@ -332,7 +354,8 @@ impl Variant {
                 steps in eights, all three for cooperative matrices; few rows or columns in fours, 4 of those many and steps \
                 of 4, with a power of two of lanes along k; direct and depthwise bodies and patches walk k one by one, \
                 broadcast ones in steps of 4; both kinds of whole subgroups and depthwise ones take a row of lanes and \
-                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; parts of k with staged bodies, \
+                columns in fours, patches rows too, depthwise ones a single row; sparse ones columns in fours, steps of 4 and a power of two of lanes along them; chunks steps of 4 and \
+                such a row of lanes; parts of k with staged bodies, \
                 cooperative matrices and few rows or columns alone; Winograd's tiles have a side of 2 or 4",
         })
     }
@@ -344,14 +367,15 @@ const fn tiled(per_lane: u32) -> Variant {
 
 /// Whether a kernel relies on how lanes make subgroups, or fills registers and workgroup memory as few shaders do.
 pub(crate) fn is_fast(kernel: &Composition) -> bool {
-    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE].contains(&kernel.body)
+    [BROADCAST, PATCHES, DEPTHWISE, STAGED, NARROW, COOPERATIVE, CHUNKS].contains(&kernel.body)
 }
 
 /// Every variant that may be chosen on a device: what a small problem, whose best is another, is planned with.
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
-    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).collect();
+    let plain: Vec<Variant> =
+        plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).chain(quantized::every(profile)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
 }
@@ -430,24 +454,24 @@ pub(crate) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     timed
 }
 
-/// Likewise for a problem whose left operand is sparse, of the bodies that read it.
-pub(crate) fn timed_sparse(
+/// Likewise for a problem whose left operand lies in planes, of the bodies that read it.
+pub(crate) fn timed_stored(
     problem: &Contraction,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Vec<(Variant, f64)> {
-    let Some(sparse) = sparse::of(problem) else { return Vec::new() };
-    let every = sparse::every(operands.op, problem, profile);
+    let Some(stored) = Stored::of(problem) else { return Vec::new() };
     if !profile.contractions.is_empty() {
         let forced = profile.contractions.iter().copied().chain([sparse::BASELINE]);
         return forced
-            .filter(|variant| sparse.expect(operands.op, variant).is_ok())
+            .filter(|variant| stored.expect(operands.op, variant).is_ok())
             .map(|variant| (variant, 0.0))
             .collect();
     }
+    let every = stored.every(operands.op, problem, profile);
     let time = |variant: &Variant| match profile.class {
-        Class::Cpu => cpu::sparse_ns(problem, sparse, variant, operands, profile),
-        _ => gpu::sparse_time(problem, sparse, variant, profile),
+        Class::Cpu => cpu::stored_ns(problem, stored, variant, operands, profile),
+        _ => gpu::stored_time(problem, stored, variant, profile),
     };
     let mut timed: Vec<(Variant, f64)> = every.into_iter().map(|variant| (variant, time(&variant))).collect();
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
@@ -461,11 +485,11 @@ pub(crate) fn timed_sparse(
     best
 }
 
-/// The time that unpacking a sparse operand takes, in the same measure.
-pub(crate) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
+/// The time that unpacking such an operand takes, in the same measure.
+pub(crate) fn unpack_time(stored: Stored<'_>, profile: &DeviceProfile) -> f64 {
     match profile.class {
-        Class::Cpu => cpu::unpack_ns(sparse, profile),
-        _ => gpu::unpack_time(sparse, profile),
+        Class::Cpu => cpu::unpack_ns(stored, profile),
+        _ => gpu::unpack_time(stored, profile),
     }
 }
 
@@ -477,12 +501,15 @@ pub(crate) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     variant.check(operands.op)?;
-    match sparse::of(problem) {
-        Some(sparse) => sparse.expect(operands.op, variant)?,
-        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns) => {
+    match Stored::of(problem) {
+        Some(stored) => stored.expect(operands.op, variant)?,
+        None if matches!(variant.body, Body::SparseRows | Body::SparseColumns | Body::Chunks) => {
             return Err(sparse::unfit(operands.op));
         }
         None => {}
+    }
+    if let Some(whole) = &problem.whole {
+        whole.expect(operands.op, variant)?;
     }
     if variant.winograd > 0 {
         return winograd::build(problem, variant, operands, profile);
@@ -490,12 +517,12 @@ pub(crate) fn build(
     if variant.body == Body::FewColumns {
         return build(&turned(problem, operands.op)?, &Variant { body: Body::FewRows, ..*variant }, operands, profile);
     }
+    if Stored::of(problem).is_some_and(|stored| !stored.is_aligned(variant.body, operands)) {
+        return Err(sparse::unfit(operands.op));
+    }
     let feeds = match variant.body {
         Body::Broadcast => {
             expect_subgroups(operands.op, variant, profile)?;
-            if sparse::of(problem).is_some_and(|sparse| !sparse.in_vectors(operands)) {
-                return Err(sparse::unfit(operands.op));
-            }
             Some(panels::feeds(problem, operands))
         }
         Body::Cooperative => {
@@ -547,10 +574,14 @@ pub(crate) fn build(
         (Body::Staged | Body::Cooperative | Body::FewRows | Body::SparseRows | Body::SparseColumns, _) => {
             quads::aligned(problem, operands)
         }
+        (Body::Chunks, _) if quantized::lies_in_fours(problem, operands) => vec![Slot::Input(problem.b.input)],
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
-    let aligned = aligned.into_iter().chain(sparse::of(problem).and_then(|sparse| sparse.aligned(operands))).collect();
+    let aligned = aligned
+        .into_iter()
+        .chain(Stored::of(problem).and_then(|stored| stored.aligned(Some(variant.body), operands)))
+        .collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 
@@ -569,7 +600,8 @@ pub(crate) fn turned(problem: &Contraction, op: &'static str) -> Result<Contract
     let out = Target { row: 1, columns: Some((1, problem.out.row)), ..problem.out.clone() };
     let turn = |addend: &Addend| Addend { row: addend.column, column: addend.row, ..addend.clone() };
     let (a, b, addend) = (problem.b.clone(), problem.a.clone(), problem.addend.as_ref().map(turn));
-    Ok(Contraction { m: n, n: m, a, b, out, addend, ..problem.clone() })
+    let whole = problem.whole.clone().map(Whole::turned);
+    Ok(Contraction { m: n, n: m, a, b, out, addend, whole, ..problem.clone() })
 }
 
 /// Refuses a body of whole subgroups where the device has none of that size, or several sizes.
@@ -637,6 +669,7 @@ impl Pieces<'_> {
         match &operand.addressing {
             // Its planes are read as a whole.
             Addressing::Sparse(sparse) => 0..sparse.values() as u64,
+            Addressing::Quantized(quantized) => quantized.words_of(self, region),
             Addressing::Dense { batch, outer, k, taps } => {
                 let part = &region.0[k_dim];
                 reach((region.0.iter().cloned().zip(batch.iter().copied())).chain([
@@ -717,7 +750,8 @@ impl Divisible for Pieces<'_> {
     }
 
     fn flops(&self, region: &Region) -> f64 {
-        2.0 * region.0.iter().map(|range| range.len() as f64).product::<f64>()
+        let products = self.problem.whole.as_ref().map_or(1.0, |whole| whole.words.values() as f64);
+        2.0 * products * region.0.iter().map(|range| range.len() as f64).product::<f64>()
     }
 }
 
@@ -758,9 +792,7 @@ fn dispatch(
         assembly.constant("", "ACROSS", Value::Bool(variant.body == Body::SparseRows));
         assembly.constant("", "WHOLE", Value::Bool(quads::whole(k)));
     }
-    if variant.body.is_in_steps() || variant.body == Body::FewRows {
-        assembly.constant("", "Stage", staged_type(variant.body));
-    }
+    bind_product(&mut assembly, pieces.problem, variant.body, profile);
     workgroup_arrays(&mut assembly, variant);
     assembly.size("", "m", m)?.size("", "n", n)?;
     match pieces.feeds {
@@ -780,7 +812,7 @@ fn dispatch(
     for side in Side::BOTH {
         bytes_moved += bind_side(&mut assembly, pieces, variant.body, side, region, operands)?;
     }
-    if variant.body.is_in_steps() && sparse::of(pieces.problem).is_none() {
+    if variant.body.is_in_steps() && Stored::of(pieces.problem).is_none() {
         assembly.fragment("steps", sparse::DENSE_STEPS);
     }
 
@@ -800,25 +832,16 @@ fn dispatch(
 /// Fills the hooks of the epilogue. Returns the bytes that it reads and writes.
 fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
     let problem = pieces.problem;
-    let (_, n_dim, k_dim) = pieces.dims();
+    let k_dim = pieces.dims().2;
     activation(assembly, problem.activation);
-    let range = bytes(pieces.target(region), problem.out.dtype);
-    let moved = range.end - range.start;
+    let moved = bind_place(assembly, pieces, region)?;
+    if let Some(whole) = &problem.whole {
+        return Ok(moved + whole.bind_end(assembly, pieces, region)?);
+    }
     assembly.fragment("out", LINEAR);
-    assembly.bind(
-        "out",
-        Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() },
-    );
-    assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
-    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
     // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
     assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
     assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
-    batch_strides(assembly, "out", &problem.out.batch)?;
-    let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
-    assembly.size("out", "row_stride", problem.out.row)?;
-    assembly.size("out", "column_first", region.0[n_dim].start % column_inner)?;
-    assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
     assembly.param("out", "alpha", Param::F32(problem.alpha));
 
     Ok(moved + bind_addend(assembly, pieces, region)? + bind_residual(assembly, pieces, region))
@@ -835,6 +858,23 @@ fn bind_residual(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) 
     assembly.fragment("residual", RESIDUAL).constant("residual", "Elem", Value::Type(wgsl(residual.dtype)));
     assembly.bind("residual", read(residual.input, range, residual.dtype));
     moved
+}
+
+/// The part of the epilogue that knows where results go. Returns the bytes that it writes.
+fn bind_place(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+    let out = &pieces.problem.out;
+    let range = bytes(pieces.target(region), out.dtype);
+    let moved = range.end - range.start;
+    assembly.fragment("out", PLACE);
+    assembly.bind("out", Binding { slot: Slot::Output(0), range, access: Access::Write, element: out.dtype.size() });
+    assembly.constant("out", "Elem", Value::Type(wgsl(out.dtype)));
+    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(out.columns.is_some()));
+    batch_strides(assembly, "out", &out.batch)?;
+    let (column_inner, column_outer) = out.columns.unwrap_or((1, 0));
+    assembly.size("out", "row_stride", out.row)?;
+    assembly.size("out", "column_first", region.0[pieces.dims().1].start % column_inner)?;
+    assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
+    Ok(moved)
 }
 
 /// Fills the hook of the epilogue's addend. Returns the bytes that it reads.
@@ -880,6 +920,9 @@ fn workgroup_arrays(assembly: &mut Assembly, variant: &Variant) {
             let half = (variant.lanes.1 / 2).max(1);
             assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0 * half);
         }
+        Body::Chunks => {
+            assembly.workgroup_array(4 * variant.per_lane.0 * variant.per_lane.1 * variant.lanes.0);
+        }
         Body::Direct | Body::Broadcast | Body::Patches | Body::Depthwise => {}
     }
 }
@@ -893,10 +936,11 @@ fn bind_side(
     region: &Region,
     operands: &Operands<'_>,
 ) -> Result<u64> {
-    if let (Side::A, Some(sparse)) = (side, sparse::of(pieces.problem)) {
-        return sparse.bind(assembly, pieces, body, region, operands);
+    if let (Side::A, Some(stored)) = (side, Stored::of(pieces.problem)) {
+        return stored.bind(assembly, pieces, body, region, operands);
     }
     match (body, pieces.feeds) {
+        (Body::Chunks, _) => quantized::bind_columns(assembly, pieces, region, operands),
         (Body::SparseRows | Body::SparseColumns, _) => quads::bind(assembly, pieces, side, region, operands),
         (Body::Staged | Body::Cooperative | Body::FewRows, _) => quads::bind(assembly, pieces, side, region, operands),
         (_, Some(feeds)) => panels::bind_fed(assembly, pieces, side, feeds[side as usize], region),
@@ -911,7 +955,7 @@ fn bind_side(
 }
 
 /// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.
-fn bind_operand(
+pub(crate) fn bind_operand(
     assembly: &mut Assembly,
     hook: &'static str,
     operand: &Operand,
@@ -920,8 +964,9 @@ fn bind_operand(
 ) -> Result<()> {
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
+    bind_scalar(assembly, hook, operand.dtype);
     match &operand.addressing {
-        Addressing::Sparse(_) => return Err(sparse::unfit(assembly.op())),
+        Addressing::Sparse(_) | Addressing::Quantized(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
             assembly.fragment(hook, DENSE);
             // Invocations that stage neighbours should read neighbours.
@@ -935,6 +980,7 @@ fn bind_operand(
         }
         Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
+            whole::bind_fill(assembly, windows.fill, operand.dtype);
             assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand)));
             bind_windows(assembly, hook, windows, first)?;
         }
@@ -991,7 +1037,23 @@ fn batch_strides(assembly: &mut Assembly, hook: &str, batch: &[usize]) -> Result
     Ok(())
 }
 
-/// The type in which a body's loaders hand on blocks of four by four.
-fn staged_type(body: Body) -> Value {
-    Value::Type(if body == Body::Cooperative { "f16" } else { "f32" })
+/// What the loaders of a hook hand on: words as they are, floats of any size as f32.
+fn bind_scalar(assembly: &mut Assembly, hook: &'static str, dtype: DType) {
+    assembly.constant(hook, "Scalar", Value::Type(dtype.word()));
+}
+
+/// Fills the hook of the products, and names what bodies and loaders hand on in blocks of four by four.
+fn bind_product(assembly: &mut Assembly, problem: &Contraction, body: Body, profile: &DeviceProfile) {
+    let [stage, quad] = match (&problem.whole, body) {
+        (Some(_), _) => ["u32", "array<vec4<u32>, 4>"],
+        (None, Body::Cooperative) => ["f16", "mat4x4<f16>"],
+        (None, _) => ["f32", "mat4x4<f32>"],
+    };
+    assembly.constant("", "Stage", Value::Type(stage)).constant("", "Quad", Value::Type(quad));
+    match &problem.whole {
+        Some(whole) => whole.bind_product(assembly, body, profile),
+        None => {
+            assembly.fragment("product", FLOAT);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Convolution over images.
 
 use crate::error::{Error, Result};
+use crate::family::contraction::whole::Fill;
 use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Residual, Target, Windows};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
@@ -269,6 +270,7 @@ impl Op for Conv2d {
                 dilation: clamp(self.dilation),
                 padding: [self.padding.top, self.padding.left],
                 transposed: false,
+                fill: Fill::Number(0),
             })
         };
         Ok(Problem::Contraction(Box::new(Contraction {
@@ -293,6 +295,7 @@ impl Op for Conv2d {
             residual: residual.map(|layout| Residual { input: operands.len(), dtype: layout.dtype }),
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

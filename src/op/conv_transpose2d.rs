@@ -1,6 +1,7 @@
 //! Transposed convolution over images.
 
 use crate::error::{Error, Result};
+use crate::family::contraction::whole::Fill;
 use crate::family::contraction::{Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::Layout;
 use crate::op::activation::Activation;
@@ -151,6 +152,7 @@ impl Op for ConvTranspose2d {
             dilation: clamp(self.dilation),
             padding: [self.padding.top, self.padding.left],
             transposed: true,
+            fill: Fill::Number(0),
         };
         Ok(Problem::Contraction(Box::new(Contraction {
             batch: vec![self.groups],
@@ -170,6 +172,7 @@ impl Op for ConvTranspose2d {
             residual: None,
             activation: self.activation,
             precision: Precision::F32,
+            whole: None,
         })))
     }
 }

@@ -218,6 +218,7 @@ impl Op for Matmul {
             residual: inputs.get(3).map(|layout| Residual { input: 3, dtype: layout.dtype }),
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

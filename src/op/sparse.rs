@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::family::contraction::sparse::Sparse;
-use crate::family::contraction::{Addressing, Contraction, Operand, turned};
-use crate::family::sparse::{self, SparseContraction};
+use crate::family::contraction::{Addressing, Contraction, Operand};
+use crate::family::sparse;
+use crate::family::stored::{StoredContraction, with_planes};
 use crate::layout::{DType, Layout, count};
 use crate::op::conv2d::Conv2d;
 use crate::op::mask::{expect_mask, matrix, words};
@@ -264,7 +265,7 @@ fn with_sparse(mut contraction: Contraction, layout: &SparseLayout, first: usize
     let sparse = operand(layout, first)?;
     let dense = Operand { input: first + sparse.planes, ..contraction.a.clone() };
     contraction.a = Operand { input: first, dtype: layout.dtype, addressing: Addressing::Sparse(sparse) };
-    Ok(Problem::Sparse(Box::new(SparseContraction { contraction, dense, kept_dense: layout.dense })))
+    Ok(Problem::Stored(Box::new(StoredContraction { contraction, dense, kept_dense: layout.dense })))
 }
 
 /// A matrix product with sparse weights: `activation(alpha * W x + beta * c)`, or with x on the left, `activation(alpha * x Wᵀ + beta * c)`.
@@ -337,17 +338,8 @@ impl Op for SparseMatmul {
         let addend = expect_sparse(self.name(), &self.weight, inputs)?;
         let c = addend.map(|number| &inputs[number]);
         let dense = self.dense_inputs(&inputs[0], self.weight.dense_layout(), c);
-        let Problem::Contraction(mut contraction) = self.dense().problem(&dense, outputs)? else {
-            return Err(sparse::no_contraction(self.name()));
-        };
-        if self.linear {
-            *contraction = turned(&contraction, self.name())?;
-        }
-        contraction.b.input = 0;
-        if let (Some(own), Some(number)) = (&mut contraction.addend, addend) {
-            own.input = number;
-        }
-        with_sparse(*contraction, &self.weight, 1)
+        let dense = self.dense().problem(&dense, outputs)?;
+        with_sparse(with_planes(self.name(), dense, self.linear, addend)?, &self.weight, 1)
     }
 }
 
@@ -386,16 +378,8 @@ impl Op for SparseConv2d {
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
         let addend = expect_sparse(self.name(), &self.weight, inputs)?;
-        let Problem::Contraction(mut contraction) =
-            self.options.problem(&self.dense_inputs(inputs, addend), outputs)?
-        else {
-            return Err(sparse::no_contraction(self.name()));
-        };
-        contraction.b.input = 0;
-        if let (Some(own), Some(number)) = (&mut contraction.addend, addend) {
-            own.input = number;
-        }
-        with_sparse(*contraction, &self.weight, 1)
+        let dense = self.options.problem(&self.dense_inputs(inputs, addend), outputs)?;
+        with_sparse(with_planes(self.name(), dense, false, addend)?, &self.weight, 1)
     }
 }
 

@@ -171,7 +171,8 @@ impl<'a> Transformed<'a> {
         if !finite || magnitude.max(largest) * SCALED >= OVERFLOW {
             return Value::undecided(plain.value);
         }
-        let terms = channels + ROUNDINGS;
+        // What is quantized is rounded when it is scaled.
+        let terms = channels + ROUNDINGS + 1;
         let sum = Value::sum(terms, plain.value, magnitude);
         // A transformed value that is flushed takes its product with it.
         let flushed = TINY * SCALED * (1.0 + largest + magnitude) * terms as f64;
@@ -192,7 +193,7 @@ impl Twin for Conv2d {
             let (q, p) = (flat % out_w, flat / out_w % out_h);
             let (o, n) = (flat / out_w / out_h % out_channels, flat / out_w / out_h / out_channels);
             let group = o / (out_channels / self.groups);
-            let mut products = Products::of(self.precision, [x.dtype(), weight.dtype()]);
+            let mut products = Products::of(self.precision, [x, weight]);
             self.window(x, [per_group, kernel_h, kernel_w], [n, group, p, q], |[c, r, s], value| {
                 products.add(value, weight.at(((o * per_group + c) * kernel_h + r) * kernel_w + s));
             });
@@ -233,7 +234,7 @@ impl Twin for Conv2d {
         let channels = Channels::of(self.activation, self.groups, output, addends(inputs), seed)?;
         let out_w = output.shape[3];
         let filters = channels.filters(taps, |o, tap| weight.at(o * taps + tap));
-        Some(channels.compare(taps, |n, group| {
+        Some(channels.compare(taps + weight.roundings()?, |n, group| {
             let pixel = |i| {
                 let (mut sum, mut magnitude) = (0.0, 0.0);
                 self.window(

@@ -27,7 +27,7 @@ impl super::Twin for ConvTranspose2d {
             let source = |axis: usize, size: usize, tap: usize, out: usize| {
                 (0..size).find(|&i| i * self.stride[axis] + tap * self.dilation[axis] == out)
             };
-            let mut products = Products::of(Precision::F32, [x.dtype(), weight.dtype()]);
+            let mut products = Products::of(Precision::F32, [x, weight]);
             for c in group * per_group..(group + 1) * per_group {
                 for r in 0..kernel_h {
                     for s in 0..kernel_w {

@@ -155,7 +155,7 @@ impl super::Twin for Matmul {
         let g = Geometry::of(self, &a.shape, &b.shape, &shape);
         Ok(vec![Expected::compute(&shape, dtype, select, |flat| {
             let (entry, i, j) = (flat / g.n / g.m, flat / g.n % g.m, flat % g.n);
-            let mut products = Products::of(self.precision, [a.dtype(), b.dtype()]);
+            let mut products = Products::of(self.precision, [a, b]);
             for k in 0..g.k {
                 products.add(a.at(g.a(entry, i, k)), b.at(g.b(entry, k, j)));
             }
@@ -180,6 +180,7 @@ impl super::Twin for Matmul {
         }
         let g = Geometry::of(self, &a.shape, &b.shape, &output.shape);
         let (signs, beta) = (signs(g.n, seed), f64::from(self.beta));
+        let roundings = a.roundings()? + b.roundings()?;
         let mut worst = Projection::default();
         for entry in 0..count(&g.batch) {
             // B x, and the sums of magnitudes for the bound.
@@ -207,7 +208,7 @@ impl super::Twin for Matmul {
                         })
                     })
                 });
-                let value = Projected { n: g.n, k: g.k, sum, magnitude, alpha: self.alpha.into(), addends };
+                let value = Projected { n: g.n, k: g.k + roundings, sum, magnitude, alpha: self.alpha.into(), addends };
                 worst.take(row, value.fraction((0..g.n).map(|j| signs[j] * output.at(row * g.n + j)).sum()));
             }
         }

@@ -17,7 +17,7 @@ fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
 }
 
 /// The scale of an element, by its number.
-fn group(layout: &QuantLayout, at: usize) -> usize {
+pub(super) fn group(layout: &QuantLayout, at: usize) -> usize {
     let columns = count(&layout.shape[1..]);
     match layout.scheme.granularity {
         Granularity::Tensor => 0,
@@ -27,7 +27,7 @@ fn group(layout: &QuantLayout, at: usize) -> usize {
 }
 
 /// What a zero point of a plane is.
-fn zero(layout: &QuantLayout, zeros: Option<&HostTensor>, group: usize) -> i32 {
+pub(super) fn zero(layout: &QuantLayout, zeros: Option<&HostTensor>, group: usize) -> i32 {
     let Some(zeros) = zeros else { return 0 };
     let byte = (zeros.at(group / 4) as u32 >> (8 * (group % 4))) as u8;
     if layout.scheme.values == QuantType::U8 { byte.into() } else { i32::from(byte as i8) }
@@ -44,7 +44,7 @@ fn quantized(values: QuantType, x: f32, scale: f32, zero: i32) -> i32 {
 }
 
 /// What a number that is kept in words stands for.
-fn level(values: QuantType, word: u32, place: usize) -> i32 {
+pub(super) fn level(values: QuantType, word: u32, place: usize) -> i32 {
     let bits = word >> (values.bits() * place);
     match values {
         QuantType::I8 => i32::from(bits as i8),
@@ -84,7 +84,7 @@ fn product(level: i32, scale: f64, dtype: DType) -> Value {
 }
 
 /// Scales between 2^-8 and 2^-4, and zero points in their range.
-fn draw(layout: &QuantLayout, planes: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+pub(super) fn draw(layout: &QuantLayout, planes: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
     let mut drawn = Vec::new();
     for plane in planes {
         let scales: Vec<f32> = (0..plane.len()).map(|_| (1.0 + random.signed().abs() * 15.0) / 256.0).collect();

@@ -156,7 +156,7 @@ fn shrunk(layout: &SparseLayout) -> Option<SparseLayout> {
 }
 
 /// A size for a check that takes no time.
-fn small(size: usize) -> usize {
+pub(super) fn small(size: usize) -> usize {
     if size <= 12 { size } else { size.min(36 + size % 4) }
 }
 
@@ -290,29 +290,38 @@ fn draw_inputs(layout: &SparseLayout, inputs: &[Layout], random: &mut Random) ->
 }
 
 /// The layouts of small inputs, aligned as those that they stand for.
-fn small_inputs(inputs: &[Layout], shapes: Vec<Vec<usize>>) -> Vec<Layout> {
+pub(super) fn small_inputs(inputs: &[Layout], shapes: Vec<Vec<usize>>) -> Vec<Layout> {
     inputs.iter().zip(shapes).map(|(layout, shape)| Layout { shape, ..layout.clone() }).collect()
+}
+
+/// The shapes of small inputs of a product with weights in planes.
+pub(super) fn small_products(
+    [rows, columns]: [usize; 2],
+    planes: Vec<Layout>,
+    inputs: &[Layout],
+    linear: bool,
+) -> Option<Vec<Vec<usize>>> {
+    let mut x: Vec<usize> = inputs[0].shape.iter().map(|&size| small(size)).collect();
+    let k = x.len().checked_sub(if linear || x.len() == 1 { 1 } else { 2 })?;
+    x[k] = columns;
+    let mut shapes: Vec<Vec<usize>> = [x].into_iter().chain(planes.into_iter().map(|plane| plane.shape)).collect();
+    if let Some(c) = inputs.get(shapes.len()) {
+        let rank = c.shape.len();
+        let of_rows = |dim: usize| dim + if linear { 1 } else { 2 } == rank;
+        let size = |(dim, &size): (usize, &usize)| match size {
+            1 => 1,
+            _ if of_rows(dim) => rows,
+            _ => small(size),
+        };
+        shapes.push(c.shape.iter().enumerate().map(size).collect());
+    }
+    Some(shapes)
 }
 
 impl Twin for SparseMatmul {
     fn shrunk(&self, inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
         let weight = shrunk(&self.weight)?;
-        let [rows, columns] = weight.matrix().ok()?;
-        let mut x: Vec<usize> = inputs[0].shape.iter().map(|&size| small(size)).collect();
-        let k = x.len().checked_sub(if self.linear || x.len() == 1 { 1 } else { 2 })?;
-        x[k] = columns;
-        let planes = weight.planes().ok()?;
-        let mut shapes: Vec<Vec<usize>> = [x].into_iter().chain(planes.into_iter().map(|plane| plane.shape)).collect();
-        if let Some(c) = inputs.get(shapes.len()) {
-            let rank = c.shape.len();
-            let of_rows = |dim: usize| dim + if self.linear { 1 } else { 2 } == rank;
-            let size = |(dim, &size): (usize, &usize)| match size {
-                1 => 1,
-                _ if of_rows(dim) => rows,
-                _ => small(size),
-            };
-            shapes.push(c.shape.iter().enumerate().map(size).collect());
-        }
+        let shapes = small_products(weight.matrix().ok()?, weight.planes().ok()?, inputs, self.linear)?;
         Some((Box::new(SparseMatmul { weight, ..self.clone() }), small_inputs(inputs, shapes)))
     }
 

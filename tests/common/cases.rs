@@ -2,10 +2,11 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, ApplyMask, AvgPool2d, BatchNorm, Binary, BinaryKind, BlockMask,
-    Concat, Conv2d, ConvTranspose2d, CountMask, DType, Dequantize, DequantizeLinear, DynamicQuantize,
-    DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, Histogram, IndexMask, Layout, LogSoftmax,
-    Matmul, MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, ApplyMask, AvgPool2d, BatchNorm, Binary, BinaryConv2d,
+    BinaryKind, BinaryMatmul, BlockMask, Concat, Conv2d, ConvTranspose2d, CountMask, DType, Dequantize,
+    DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, Histogram,
+    IndexMask, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout, LogSoftmax, Matmul,
+    MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Padding, Permute, Precision, PruneGroups, PruneLowest,
     QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, SparseConv2d,
     SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack, UnpackValues,
 };
@@ -121,6 +122,67 @@ pub fn mixed_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
         }
     }
     cases.extend(quantized_ops(dtype));
+    cases.extend(integer_ops(dtype));
+    cases
+}
+
+/// Products, convolutions and pooling of whole numbers of 8 bits and of signs, with scales and floats of a type.
+pub fn integer_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
+    let of = |dtype: DType| move |shape: &[usize]| Layout::new(shape, dtype);
+    let (x, i8s, u8s, u32s, i32s) = (of(dtype), of(DType::I8), of(DType::U8), of(DType::U32), of(DType::I32));
+    let mut cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = vec![
+        (Box::new(IntegerMatmul::default()), vec![i8s(&[14, 64]), u8s(&[64, 12])]),
+        (
+            Box::new(IntegerMatmul { transpose: true, zeros: [true; 2], ..Default::default() }),
+            vec![u8s(&[2, 14, 33]), i8s(&[2, 9, 33]), u8s(&[1]), i8s(&[2, 9])],
+        ),
+        (
+            Box::new(IntegerMatmul {
+                transpose: true,
+                scales: [true; 2],
+                output: IntegerOutput::Floats(dtype),
+                ..Default::default()
+            }),
+            vec![i8s(&[3, 64]), i8s(&[16, 64]), x(&[3]), x(&[16])],
+        ),
+        (
+            Box::new(IntegerConv2d { padding: Padding::all(1), zeros: [true; 2], ..Default::default() }),
+            vec![i8s(&[2, 6, 7, 5]), i8s(&[5, 6, 3, 3]), i8s(&[1]), i8s(&[5])],
+        ),
+        (Box::new(IntegerConv2d::default()), vec![u8s(&[2, 6, 7, 5]), i8s(&[5, 6, 1, 1])]),
+    ];
+    let scheme = QuantScheme { scales: dtype, ..Default::default() };
+    let weight = QuantLayout::new(scheme, &[12, 8, 3, 3]).unwrap();
+    let planes = weight.planes().unwrap();
+    for output in [IntegerOutput::Words { zero: 1 }, IntegerOutput::Quantized { dtype: DType::U8, zero: 7 }] {
+        let (weight, scales) = (Some(weight.clone()), [true; 2]);
+        let (padding, zeros) = (Padding::all(1), [true, false]);
+        let op = IntegerConv2d { padding, weight, zeros, scales, bias: true, output, ..Default::default() };
+        let inputs = vec![u32s(&[2, 2, 5, 6]), planes[0].clone(), i8s(&[1]), x(&[1]), planes[1].clone(), i32s(&[12])];
+        cases.push((Box::new(op), inputs));
+    }
+    let scheme = QuantScheme { values: QuantType::Binary, ..scheme };
+    let output = IntegerOutput::Floats(dtype);
+    let (scales, bias, activation) = ([true; 2], false, Activation::None);
+    let weight = QuantLayout::new(scheme, &[9, 70]).unwrap();
+    let planes = weight.planes().unwrap();
+    let op = BinaryMatmul { weight, scales, bias, activation, output };
+    cases.push((Box::new(op), vec![x(&[14, 70]), planes[0].clone(), x(&[1]), planes[1].clone()]));
+    let weight = QuantLayout::new(scheme, &[6, 5, 3, 3]).unwrap();
+    let planes = weight.planes().unwrap();
+    let (stride, padding, dilation, groups) = ([1; 2], Padding::all(1), [1; 2], 1);
+    let op = BinaryConv2d { stride, padding, dilation, groups, weight, scales, bias, activation, output };
+    cases.push((Box::new(op), vec![x(&[2, 5, 6, 7]), planes[0].clone(), x(&[1]), planes[1].clone()]));
+    for pooling in [
+        IntegerPooling::Max(MaxPool2d::default()),
+        IntegerPooling::Average(AvgPool2d::default()),
+        IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d { output: [2, 3] }),
+    ] {
+        let op = IntegerPool2d { pooling, zero: 3 };
+        for layout in [i8s(&[1, 3, 5, 6]), u8s(&[1, 3, 5, 6]), u32s(&[1, 3, 5, 6])] {
+            cases.push((Box::new(op), vec![layout]));
+        }
+    }
     cases
 }
 

@@ -5,7 +5,7 @@
 
 use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
-use super::sparse::Sparse;
+use super::stored::Stored;
 use super::winograd;
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
@@ -104,6 +104,9 @@ pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     variants.extend(DEPTHWISE.into_iter().filter(|variant| Depthwise::of(problem, variant, operands).is_ok()));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
+    if let Some(whole) = &problem.whole {
+        variants.retain(|variant| whole.expect(operands.op, variant).is_ok());
+    }
     let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
     timed.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_time(problem, tile, operands, profile)));
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
@@ -142,7 +145,7 @@ pub(super) fn k_fastest(operand: &Operand) -> bool {
         Addressing::Dense { outer, k, taps, .. } => *taps > 1 || k < outer,
         // Pixels lie side by side.
         Addressing::Windows(_) => false,
-        Addressing::Sparse(_) => true,
+        Addressing::Sparse(_) | Addressing::Quantized(_) => true,
     }
 }
 
@@ -211,10 +214,16 @@ fn value_of_k(variant: &Variant, k: f64) -> f64 {
     tile_m * tile_n * product + STEP / f64::from(variant.step)
 }
 
-/// A body that reads a sparse operand, whose rows hold so many values of k. Values that are loaded without being staged, by many
+/// A body that reads an operand in planes, whose rows hold so many values of k. Values that are loaded without being staged, by many
 /// invocations, come from the nearest cache.
-pub(super) fn sparse_time(problem: &Contraction, sparse: &Sparse, variant: &Variant, profile: &DeviceProfile) -> f64 {
-    let k = 4.0 * sparse.steps();
+pub(super) fn stored_time(
+    problem: &Contraction,
+    stored: Stored<'_>,
+    variant: &Variant,
+    profile: &DeviceProfile,
+) -> f64 {
+    let [steps, _] = stored.steps();
+    let k = 4.0 * steps;
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let (tile_m, tile_n) = variant.tile();
     let cached = SCALAR_READS * STAGING / 2.0;
@@ -230,6 +239,7 @@ pub(super) fn sparse_time(problem: &Contraction, sparse: &Sparse, variant: &Vari
 }
 
 /// Unpacking: each value is read and written.
-pub(super) fn unpack_time(sparse: &Sparse, profile: &DeviceProfile) -> f64 {
-    DISPATCH + 2.0 * (sparse.rows * sparse.columns) as f64 * sparse.found() / sms(profile) * VALUE
+pub(super) fn unpack_time(stored: Stored<'_>, profile: &DeviceProfile) -> f64 {
+    let [rows, columns] = stored.sizes();
+    DISPATCH + 2.0 * (rows * columns) as f64 * stored.found() / sms(profile) * VALUE
 }

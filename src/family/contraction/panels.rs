@@ -1,7 +1,9 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
-use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, sparse, wgsl, word};
+use super::sparse::Sparse;
+use super::stored::Stored;
+use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, bind_scalar, inner, sparse, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::GRID;
@@ -30,8 +32,8 @@ pub(super) enum Feed {
     Lying(Lie),
     /// Through panels in this scratch buffer.
     Packed(usize),
-    /// From the planes of a sparse format.
-    Sparse,
+    /// From planes of its own.
+    Stored,
 }
 
 /// How both operands are fed.
@@ -43,10 +45,11 @@ pub(super) fn feeds(problem: &Contraction, operands: &Operands<'_>) -> [Feed; 2]
         whole(problem.k) && if side == Side::B { lie == Lie::Along || !apart(side) } else { lie == Lie::Along }
     };
     let lies = |side| quads::lie(problem, side, operands).filter(|&lie| fits(side, lie)).map(Feed::Lying);
-    if let Some(sparse) = sparse::of(problem) {
+    if Stored::of(problem).is_some() {
         // Values of k that are named one by one lie in rows.
-        let b = lies(Side::B).filter(|&feed| !sparse.lists() || feed == Feed::Lying(Lie::Across));
-        return [Feed::Sparse, b.unwrap_or(Feed::Packed(0))];
+        let lists = sparse::of(problem).is_some_and(Sparse::lists);
+        let b = lies(Side::B).filter(|&feed| !lists || feed == Feed::Lying(Lie::Across));
+        return [Feed::Stored, b.unwrap_or(Feed::Packed(0))];
     }
     let a = lies(Side::A).unwrap_or(Feed::Packed(0));
     // Scratch buffers are numbered as they are needed.
@@ -87,7 +90,7 @@ impl Panels {
         let strides = match &side.operand(pieces.problem).addressing {
             Addressing::Dense { batch, .. } => batch,
             Addressing::Windows(windows) => &windows.batch,
-            Addressing::Sparse(_) => const { &Vec::new() },
+            Addressing::Sparse(_) | Addressing::Quantized(_) => const { &Vec::new() },
         };
         let own = |dim: usize| if strides.get(dim).is_none_or(|&stride| stride == 0) { 1 } else { region.len(dim) };
         let sizes: Vec<usize> = (0..batch_dims).map(own).collect();
@@ -182,6 +185,7 @@ pub(super) fn pack_side(
     let moved = range.end - range.start + panels.bytes();
     bind_operand(&mut assembly, "source", operand, range, region.0[outer].start)?;
     assembly.fragment("panels", PANELS).bind("panels", panels_binding(number, panels, Access::Write));
+    assembly.constant("panels", "Elem", Value::Type(operand.dtype.word()));
     assembly.dispatch(profile, runs.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
@@ -201,7 +205,7 @@ pub(super) fn bind_fed(
         Feed::Packed(number) => bind_packed(assembly, pieces, side, number, region),
         Feed::Lying(lie) => bind_lying(assembly, pieces, side, lie, region),
         // Bound with the steps.
-        Feed::Sparse => Ok(0),
+        Feed::Stored => Ok(0),
     }
 }
 
@@ -213,12 +217,16 @@ fn bind_packed(
     region: &Region,
 ) -> Result<u64> {
     let (panels, hook) = (Panels::of(pieces, side, region), side.hook());
+    let dtype = side.operand(pieces.problem).dtype;
     let (loader, stride) = match side {
-        Side::A => (VECTORS, "quad_stride"),
+        Side::A => {
+            bind_scalar(assembly, hook, dtype);
+            (VECTORS, "quad_stride")
+        }
         Side::B => (QUADS_ACROSS, "k_stride"),
     };
     assembly.fragment(hook, loader).bind(hook, panels_binding(number, &panels, Access::Read));
-    assembly.constant(hook, "Elem", Value::Type(wgsl(DType::F32)));
+    assembly.constant(hook, "Elem", Value::Type(dtype.word()));
     assembly.constant(hook, "PANEL", word(panels.size));
     batch_strides(assembly, hook, &panels.strides())?;
     assembly.size(hook, "panel_stride", panels.steps * panels.width)?.size(hook, stride, panels.width)?;
@@ -242,6 +250,7 @@ fn bind_lying(assembly: &mut Assembly, pieces: &Pieces<'_>, side: Side, lie: Lie
         (Side::A, Addressing::Dense { batch, outer, .. }) => {
             quads::bind_in_vectors(assembly, hook, operand, range, batch)?;
             assembly.fragment(hook, VECTORS).constant(hook, "PANEL", Value::U32(1));
+            bind_scalar(assembly, hook, operand.dtype);
             assembly.size(hook, "panel_stride", outer / VECTOR)?.size(hook, "quad_stride", 1)?;
         }
         _ => quads::bind_vectors(assembly, pieces, side, lie, range)?,

@@ -23,7 +23,7 @@ const MASKED: ShaderFile = shader!("load/masked.wgsl");
 const TWO_FOUR: ShaderFile = shader!("load/two_four.wgsl");
 const BITMASK: ShaderFile = shader!("load/bitmask.wgsl");
 const FOUND: ShaderFile = shader!("load/found.wgsl");
-const QUADS_ROWS: ShaderFile = shader!("load/quads_rows.wgsl");
+pub(super) const QUADS_ROWS: ShaderFile = shader!("load/quads_rows.wgsl");
 pub(super) const DENSE_STEPS: ShaderFile = shader!("steps/dense.wgsl");
 const BLOCKS: ShaderFile = shader!("steps/blocks.wgsl");
 const LISTS: ShaderFile = shader!("steps/lists.wgsl");
@@ -336,17 +336,11 @@ pub(super) fn tiles(profile: &DeviceProfile, n: Option<usize>) -> Vec<Variant> {
     list
 }
 
-/// Those that may be chosen for a problem's sparse operand.
-pub(super) fn every(op: &'static str, problem: &Contraction, profile: &DeviceProfile) -> Vec<Variant> {
-    let Some(sparse) = of(problem) else { return Vec::new() };
-    tiles(profile, Some(problem.n)).into_iter().filter(|variant| sparse.expect(op, variant).is_ok()).collect()
-}
-
-/// The error of a body that takes no sparse operand, or no other.
+/// The error of a body that takes no operand in planes, or no other.
 pub(super) fn unfit(op: &'static str) -> Error {
     Error::Limit {
         op: op.into(),
-        limit: "sparse operands",
+        limit: "operands in planes",
         needed: 1,
         available: 0,
         hint: "the body reads operands of another kind",

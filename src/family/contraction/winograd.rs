@@ -127,6 +127,7 @@ impl<'a> Winograd<'a> {
             residual: None,
             activation: Activation::None,
             precision: Precision::F32,
+            whole: None,
         }
     }
 
