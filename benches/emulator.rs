@@ -2,7 +2,7 @@
 //! emulator's code, times the lanes that are active in each.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tilewise::{EmulatorOptions, Gpu, Matmul, Result};
+use tilewise::{DType, EmulatorOptions, Gpu, Layout, Matmul, Result};
 use tilewise_bench::{Case, bench_on};
 
 const N: usize = 256;
@@ -17,7 +17,12 @@ fn lane_operations() -> Result<u64> {
 fn emulator(criterion: &mut Criterion) {
     let operations = lane_operations().unwrap_or_else(|error| panic!("{error}"));
     let op = Matmul::default();
-    let case = Case { name: "256x256x256", op: &op, shapes: vec![vec![N, N]; 2], flops: operations as f64 };
+    let case = Case {
+        name: "256x256x256",
+        op: &op,
+        inputs: vec![Layout::new(&[N, N], DType::F32); 2],
+        flops: operations as f64,
+    };
     for (group, sanitizer) in [("emulator", false), ("emulator, sanitizer on", true)] {
         let options = EmulatorOptions { sanitizer, ..Default::default() };
         let gpu = Gpu::emulated(options).unwrap_or_else(|error| panic!("{error}"));

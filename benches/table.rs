@@ -4,7 +4,7 @@
 mod cases;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tilewise::{Class, DType, Gpu, Layout};
+use tilewise::{Class, Gpu};
 use tilewise_bench::{Case, bench_on};
 
 /// Operations above which a case is left to GPUs: a driver on the CPU would take seconds for each of a hundred runs.
@@ -22,14 +22,13 @@ fn table(criterion: &mut Criterion) {
 
 /// A case with its operations as planned, unless it would take too long.
 fn timed<'a>(gpu: &Gpu, case: &'a cases::Case) -> Option<Case<'a>> {
-    let layouts: Vec<Layout> = case.shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect();
-    let plan = case.twin.plan(gpu.profile(), &layouts).unwrap_or_else(|error| panic!("{}: {error}", case.sizes));
+    let plan = case.twin.plan(gpu.profile(), &case.inputs).unwrap_or_else(|error| panic!("{}: {error}", case.sizes));
     let flops = plan.work().flops;
     if gpu.profile().class == Class::Cpu && flops > MOST_ON_A_CPU {
         eprintln!("{} {}: left out on a driver on the CPU", case.op, case.sizes);
         return None;
     }
-    Some(Case { name: &case.sizes, op: &*case.twin, shapes: case.shapes.clone(), flops })
+    Some(Case { name: &case.sizes, op: &*case.twin, inputs: case.inputs.clone(), flops })
 }
 
 criterion_group!(benches, table);

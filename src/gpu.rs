@@ -39,6 +39,7 @@ use crate::layout::{Element, Layout, count};
 use crate::op::Op;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
+use crate::reference::HostTensor;
 use crate::tensor::{AnyTensor, Operand, Tensor};
 use crate::trust::Trust;
 
@@ -259,6 +260,17 @@ impl Gpu {
         let storage = on!(self, executor => executor.allocate(bytes.len() as u64, true))?;
         on!(self, executor => executor.fill(&storage, bytes))?;
         AnyTensor::new(storage, 0, shape, T::DTYPE).typed()
+    }
+
+    /// A tensor with the elements of one on the host, whatever their type.
+    ///
+    /// # Errors
+    /// As for [`tensor`](Gpu::tensor).
+    pub fn tensor_of(&self, host: &HostTensor) -> Result<AnyTensor> {
+        let bytes = host.bytes();
+        let storage = on!(self, executor => executor.allocate(bytes.len() as u64, true))?;
+        on!(self, executor => executor.fill(&storage, bytes))?;
+        Ok(AnyTensor::new(storage, 0, &host.shape, host.dtype()))
     }
 
     /// A tensor whose elements are not set yet, for [`run`](Gpu::run) to write.

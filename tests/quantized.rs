@@ -124,6 +124,21 @@ fn every_scheme() {
     }
 }
 
+/// The bodies of chunks, whose loader is their own.
+#[test]
+fn few_columns() {
+    let chunks = |columns| variant(ContractionBody::Chunks, (4, 1), (3, columns));
+    for gpu in with_bodies(|_| vec![chunks(1), chunks(2)]) {
+        let mut random = Random::new(3);
+        for (number, scheme) in schemes().into_iter().enumerate() {
+            // From one chunk on, and where there is none.
+            for (k, n) in [([16, 64, 257, 1100][number % 4], 1), ([100, 130, 512, 3][number % 4], 3)] {
+                product(&gpu, &mut random, scheme, [7, k, n], number % 3 > 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_body() {
     for gpu in with_bodies(bodies) {

@@ -5,18 +5,18 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use tilewise::reference::{HostTensor, Random, Twin};
-use tilewise::{AnyTensor, DType, Gpu, Operand, Plan, Tensor, verify};
+use tilewise::reference::{Random, Twin};
+use tilewise::{AnyTensor, DType, Gpu, Layout, Operand, Plan, verify};
 
-/// An op with the shapes of its inputs.
+/// An op with the layouts of its inputs.
 #[derive(Debug)]
 pub struct Case<'a> {
     /// What distinguishes it within its group: sizes, kind.
     pub name: &'a str,
     /// The op.
     pub op: &'a dyn Twin,
-    /// The shapes of its inputs, all f32.
-    pub shapes: Vec<Vec<usize>>,
+    /// The layouts of its inputs.
+    pub inputs: Vec<Layout>,
     /// Its floating point operations: two for a multiply-add; where nothing is multiplied, one for each value read.
     pub flops: f64,
 }
@@ -46,7 +46,7 @@ pub fn bench_on(gpu: &Gpu, criterion: &mut Criterion, group: &str, cases: &[Case
 struct Run<'a> {
     gpu: &'a Gpu,
     plan: Plan,
-    inputs: Vec<Tensor<f32>>,
+    inputs: Vec<AnyTensor>,
     output: AnyTensor,
 }
 
@@ -55,15 +55,10 @@ impl<'a> Run<'a> {
     /// If a result is wrong.
     fn new(gpu: &'a Gpu, case: &Case<'_>) -> tilewise::Result<Self> {
         let mut random = Random::new(1);
-        let floats: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
-        let host: Vec<HostTensor> = (case.shapes.iter().zip(&floats))
-            .map(|(shape, floats)| HostTensor::new(shape, floats))
-            .collect::<Result<_, _>>()?;
+        let host = case.op.draw(&case.inputs, &mut random)?;
         verify::op(gpu, case.op, &host)?.assert();
-        let inputs: Vec<Tensor<f32>> = (case.shapes.iter().zip(&floats))
-            .map(|(shape, floats)| gpu.tensor(shape, floats))
-            .collect::<Result<_, _>>()?;
-        let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
+        let inputs = host.iter().map(|tensor| gpu.tensor_of(tensor)).collect::<tilewise::Result<Vec<AnyTensor>>>()?;
+        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
         let plan = case.op.plan(gpu.profile(), &layouts)?;
         let output = match plan.outputs[0].dtype {
             DType::U32 => AnyTensor::from(gpu.empty::<u32>(&plan.outputs[0].shape)?),

@@ -2,21 +2,25 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, Matmul, MaxPool2d, Padding, Permute, Precision, Reduce,
-    ReduceKind, Softmax, Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, Layout, Matmul, MaxPool2d, Padding, Permute,
+    Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d, QuantizedMatmul, Reduce, ReduceKind, Softmax,
+    Unary, UnaryKind,
 };
 
-/// An op on inputs of some shapes, all f32.
+/// An op on inputs.
 pub struct Case {
     pub op: &'static str,
     /// The sizes as a command line gives them.
     pub sizes: String,
     pub twin: Box<dyn Twin>,
-    pub shapes: Vec<Vec<usize>>,
+    pub inputs: Vec<Layout>,
 }
 
+const LINEAR: &[&str] = &["1x4096x4096", "4x4096x4096", "8x4096x4096", "64x4096x4096", "512x512x512", "1024x1024x1024"];
+const CONV2D: &[&str] = &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"];
+
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 14] = [
+pub const TABLE: [(&str, &str, &[&str]); 18] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -40,12 +44,12 @@ pub const TABLE: [(&str, &str, &[&str]); 14] = [
             "1024x16x16x16",
         ],
     ),
-    ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", &["1x4096x4096", "64x4096x4096"]),
-    (
-        "conv2d",
-        "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel",
-        &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"],
-    ),
+    ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", LINEAR),
+    ("w8_linear", "the same with int8 weights, a scale for each output", LINEAR),
+    ("w4_linear", "the same with int4 weights, a scale for each 32 along K", LINEAR),
+    ("w1_linear", "the same with binary weights", LINEAR),
+    ("conv2d", "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel", CONV2D),
+    ("w8_conv2d", "the same with int8 weights, a scale for each output channel", CONV2D),
     ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
     ("depthwise", "NxCxHxWxKERNELxSTRIDE, padded by half the kernel", &["8x64x56x56x3x1", "8x64x56x56x3x2"]),
     ("max_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2", "1x64x224x224x7x2"]),
@@ -61,7 +65,8 @@ pub const TABLE: [(&str, &str, &[&str]); 14] = [
 
 /// The cases of an op, or of all; for the sizes given, or the table's.
 pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
-    let rows: Vec<_> = TABLE.iter().filter(|(name, ..)| op.is_none_or(|op| op == *name)).collect();
+    let rows: Vec<_> =
+        TABLE.iter().filter(|(name, ..)| op.is_none_or(|op| op.split(',').any(|op| op == *name))).collect();
     if rows.is_empty() {
         let names: Vec<&str> = TABLE.iter().map(|(name, ..)| *name).collect();
         return Err(format!("no op is called '{}'; there are {}", op.unwrap_or_default(), names.join(", ")));
@@ -75,24 +80,57 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
             if sizes.is_empty() { table.iter().map(|s| s.to_string()).collect() } else { sizes.to_vec() };
         for text in table {
             let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
-            let case = numbers.and_then(|numbers| case(op, &numbers));
-            let (twin, shapes) = case.ok_or_else(|| format!("'{text}' is not of the form {meaning}"))?;
-            cases.push(Case { op, sizes: text, twin, shapes });
+            let case = numbers.and_then(|numbers| quantized(op, &numbers).or_else(|| plain(op, &numbers)));
+            let (twin, inputs) = case.ok_or_else(|| format!("'{text}' is not of the form {meaning}"))?;
+            cases.push(Case { op, sizes: text, twin, inputs });
         }
     }
     Ok(cases)
 }
 
-/// An op, and the shapes of its inputs.
-type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
+/// An op, and the layouts of its inputs.
+type OnLayouts = (Box<dyn Twin>, Vec<Layout>);
 
-fn case(op: &str, sizes: &[usize]) -> Option<OnShapes> {
-    let conv = |groups, kernel: usize, stride| Conv2d {
-        stride: [stride; 2],
-        padding: Padding::all(kernel / 2),
-        groups,
-        ..Default::default()
+fn conv(groups: usize, kernel: usize, stride: usize) -> Conv2d {
+    Conv2d { stride: [stride; 2], padding: Padding::all(kernel / 2), groups, ..Default::default() }
+}
+
+/// Of f32 activations and quantized weights.
+fn quantized(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let values = match op.split_once('_')?.0 {
+        "w8" => QuantType::I8,
+        "w4" => QuantType::I4,
+        "w1" => QuantType::Binary,
+        _ => return None,
     };
+    let granularity = if values == QuantType::I4 { Granularity::Block(32) } else { Granularity::Channel(0) };
+    let scheme = QuantScheme { values, granularity, ..Default::default() };
+    let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
+    let (op, x, weight): (Box<dyn Twin>, _, _) = match (op.split_once('_')?.1, sizes) {
+        ("linear", &[m, n, k]) => {
+            let weight = QuantLayout::new(scheme, &[n, k]).ok()?;
+            let options = Matmul { activation: Activation::Relu, ..Default::default() };
+            (Box::new(QuantizedMatmul { weight: weight.clone(), linear: true, options }), f32s(&[m, k]), weight)
+        }
+        ("conv2d", &[n, c, h, w, o, kernel, stride]) => {
+            let weight = QuantLayout::new(scheme, &[o, c, kernel, kernel]).ok()?;
+            let op = QuantizedConv2d { weight: weight.clone(), options: conv(1, kernel, stride) };
+            (Box::new(op), f32s(&[n, c, h, w]), weight)
+        }
+        _ => return None,
+    };
+    let planes = weight.planes().ok()?;
+    let bias = (weight.shape.len() == 2).then(|| f32s(&weight.shape[..1]));
+    Some((op, [x].into_iter().chain(planes).chain(bias).collect()))
+}
+
+/// Of f32 alone.
+fn plain(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (twin, shapes) = on_shapes(op, sizes)?;
+    Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
+}
+
+fn on_shapes(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Vec<usize>>)> {
     Some(match (op, sizes) {
         ("matmul", &[m, n, k]) => (Box::new(Matmul::default()), vec![vec![m, k], vec![k, n]]),
         ("matmul", &[batch, m, n, k]) => (Box::new(Matmul::default()), vec![vec![batch, m, k], vec![batch, k, n]]),

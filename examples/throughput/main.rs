@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
 use tilewise::reference::{HostTensor, Random};
-use tilewise::{
-    Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Tensor, Unary, verify,
-};
+use tilewise::{Activation, AnyTensor, Class, ContractionVariant, DeviceProfile, Gpu, Operand, Plan, Unary, verify};
 
 use cases::Case;
 use limits::{Bare, Limits};
@@ -26,7 +24,7 @@ Verify and time each op over a table of shapes, as a share of the device's own l
 
 Usage: cargo run --release --example throughput -- [OPTIONS]
 
-  --op NAME          only this op
+  --op NAME,..       only these ops
   --shapes A,B,..    these sizes instead of the table's
   --adapter NAME     the first adapter whose name contains this
   --quick            one small shape of each op: to see that it works
@@ -107,7 +105,7 @@ impl Row {
         } else {
             let wrong = if *verified { "" } else { "  WRONG" };
             println!(
-                "{op:11} {shape:22} {variant:32} {ms_median:10.3} {ms_min:10.3} {gflops:9.2} {gbps:8.2} {:6.1} %{wrong}",
+                "{op:11} {shape:22} {variant:44} {ms_median:10.3} {ms_min:10.3} {gflops:9.2} {gbps:8.2} {:6.1} %{wrong}",
                 fraction_of_limit * 100.0
             );
         }
@@ -118,15 +116,14 @@ impl Row {
 struct Prepared<'a> {
     gpu: &'a Gpu,
     plan: Plan,
-    inputs: Vec<Tensor<f32>>,
+    inputs: Vec<AnyTensor>,
     output: AnyTensor,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(gpu: &'a Gpu, case: &Case, elements: &[Vec<f32>]) -> tilewise::Result<Self> {
-        let inputs = case.shapes.iter().zip(elements).map(|(shape, elements)| gpu.tensor(shape, elements));
-        let inputs: Vec<Tensor<f32>> = inputs.collect::<tilewise::Result<_>>()?;
-        let layouts: Vec<_> = inputs.iter().map(Tensor::layout).collect();
+    fn new(gpu: &'a Gpu, case: &Case, elements: &[HostTensor]) -> tilewise::Result<Self> {
+        let inputs = elements.iter().map(|input| gpu.tensor_of(input)).collect::<tilewise::Result<Vec<AnyTensor>>>()?;
+        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
         let plan = case.twin.plan(gpu.profile(), &layouts)?;
         let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
         gpu.warm_up(&[&plan], |_, _| ())?;
@@ -162,7 +159,7 @@ impl<'a> Prepared<'a> {
 /// `None` if the device would take too long.
 fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Option<Row>, Box<dyn Error>> {
     let mut random = Random::new(1);
-    let elements: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
+    let elements = case.twin.draw(&case.inputs, &mut random)?;
     let mut prepared = Prepared::new(gpu, case, &elements)?;
     // Of the plainest variant: what an op asks for, however few operations another makes of it.
     let plain = DeviceProfile { contractions: vec![ContractionVariant::BASELINE], ..DeviceProfile::baseline() };
@@ -173,8 +170,7 @@ fn measure(gpu: &Gpu, case: &Case, limits: &Limits, patient: bool) -> Result<Opt
     if least > PATIENCE && !patient {
         return Ok(None);
     }
-    let host = case.shapes.iter().zip(&elements).map(|(shape, elements)| HostTensor::new(shape, elements));
-    let report = verify::op(gpu, &*case.twin, &host.collect::<tilewise::Result<Vec<_>>>()?)?;
+    let report = verify::op(gpu, &*case.twin, &elements)?;
     if !report.passed() {
         eprintln!("{report}");
     }
@@ -267,7 +263,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     if !arguments.json {
         println!("{profile}");
         println!(
-            "{:11} {:22} {:32} {:>10} {:>10} {:>9} {:>8} {:>8}",
+            "{:11} {:22} {:44} {:>10} {:>10} {:>9} {:>8} {:>8}",
             "op", "shape", "variant", "ms median", "ms min", "GFLOP/s", "GB/s", "of limit"
         );
     }

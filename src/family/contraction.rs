@@ -352,7 +352,8 @@ pub(crate) fn is_fast(kernel: &Composition) -> bool {
 pub(crate) fn every(profile: &DeviceProfile) -> Vec<Variant> {
     let staged = gpu::STAGED.into_iter().chain(gpu::COOPERATIVE).chain(gpu::DEPTHWISE);
     let plain = staged.chain([tiled(4), tiled(2), tiled(1), Variant::BASELINE]);
-    let plain: Vec<Variant> = plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).chain(quantized::every(profile)).collect();
+    let plain: Vec<Variant> =
+        plain.chain(cpu::every(profile)).chain(sparse::tiles(profile, None)).chain(quantized::every(profile)).collect();
     let transformed = winograd::TILES.into_iter().flat_map(|tile| winograd::through(tile, &plain));
     plain.iter().copied().chain(transformed).collect()
 }
@@ -552,7 +553,10 @@ pub(crate) fn build(
         (_, Some(feeds)) => panels::aligned(&pieces, feeds),
         _ => Vec::new(),
     };
-    let aligned = aligned.into_iter().chain(Stored::of(problem).and_then(|stored| stored.aligned(Some(variant.body), operands))).collect();
+    let aligned = aligned
+        .into_iter()
+        .chain(Stored::of(problem).and_then(|stored| stored.aligned(Some(variant.body), operands)))
+        .collect();
     Ok(Built { scratch, dispatches, aligned })
 }
 

@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use super::quads::{self, Lie, Side, VECTOR};
 use super::sparse::QUADS_ROWS;
-use super::{
-    Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, wgsl, word,
-};
+use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, wgsl, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::LOAD_VALUES;
