@@ -11,8 +11,10 @@ use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, Report, SpecialsReport};
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm, Binary, BinaryKind, Concat, Conv2d,
-    ConvTranspose2d, Gpu, LogSoftmax, Matmul, MaxPool2d, Pad, PadMode, Padding, Permute, Precision, Reduce, ReduceKind,
-    Softmax, Unary, UnaryKind,
+    ConvTranspose2d, DType, Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Gpu,
+    Granularity, Histogram, Layout, LogSoftmax, Matmul, MaxPool2d, PackValues, Pad, PadMode, Padding, Permute,
+    Precision, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, QuantizedConv2d, QuantizedMatmul, Ranges,
+    Reduce, ReduceKind, Softmax, Unary, UnaryKind, UnpackValues,
 };
 
 const HELP: &str = "\
@@ -27,16 +29,88 @@ Usage: cargo run --release --example selftest -- [OPTIONS]
 
 Exit status: 0 if everything passed, 1 if something failed or there is nothing to check, 2 for bad input.";
 
-/// An op with the shapes that it is tried with.
+/// An op with the inputs that it is tried with.
 struct Case {
     op: Box<dyn Twin>,
-    shapes: Vec<&'static [usize]>,
+    inputs: Inputs,
     /// Whether whole numbers have to come out to the bit.
     exact: bool,
 }
 
+enum Inputs {
+    /// f32 of these shapes: whole numbers, and random ones.
+    Floats(Vec<&'static [usize]>),
+    /// Such as the op is meant for, of these layouts.
+    Drawn(Vec<Layout>),
+}
+
+impl Inputs {
+    fn draw(&self, op: &dyn Twin, random: &mut Random, whole: bool) -> Result<Vec<HostTensor>, tilewise::Error> {
+        match self {
+            Inputs::Floats(shapes) => (shapes.iter())
+                .map(|shape| {
+                    let len = shape.iter().product();
+                    HostTensor::new(shape, &if whole { random.integers(len) } else { random.floats(len) })
+                })
+                .collect(),
+            Inputs::Drawn(layouts) => op.draw(layouts, random),
+        }
+    }
+}
+
 fn case(op: impl Twin + 'static, shapes: &[&'static [usize]], exact: bool) -> Case {
-    Case { op: Box::new(op), shapes: shapes.to_vec(), exact }
+    Case { op: Box::new(op), inputs: Inputs::Floats(shapes.to_vec()), exact }
+}
+
+fn drawn(op: impl Twin + 'static, layouts: Vec<Layout>, exact: bool) -> Case {
+    Case { op: Box::new(op), inputs: Inputs::Drawn(layouts), exact }
+}
+
+/// Quantization: numbers kept in few bits, and back.
+fn quantized() -> Result<Vec<Case>, tilewise::Error> {
+    let shape = [13, 70];
+    let x = Layout::new(&shape, DType::F32);
+    let mut cases = Vec::new();
+    for (values, granularity, symmetric) in [
+        (QuantType::I8, Granularity::Channel(0), true),
+        (QuantType::U8, Granularity::Channel(1), false),
+        (QuantType::I4, Granularity::Block(32), false),
+        (QuantType::Binary, Granularity::Channel(0), true),
+    ] {
+        let scheme = QuantScheme { values, granularity, symmetric, scales: DType::F32 };
+        let layout = QuantLayout::new(scheme, &shape)?;
+        let planes = layout.planes()?;
+        let scaled: Vec<Layout> = [x.clone()].into_iter().chain(planes[1..].iter().cloned()).collect();
+        let bytes = Layout::new(&shape, if values == QuantType::U8 { DType::U8 } else { DType::I8 });
+        cases.push(drawn(Quantize { layout: layout.clone() }, scaled.clone(), true));
+        cases.push(drawn(FakeQuantize { layout: layout.clone() }, scaled, false));
+        cases.push(drawn(Dequantize { layout: layout.clone(), output: DType::F32 }, planes.clone(), false));
+        let exact = values != QuantType::Binary;
+        cases.push(drawn(DynamicQuantize { layout: layout.clone() }, vec![x.clone()], exact));
+        cases.push(drawn(PackValues { layout: layout.clone() }, vec![bytes], true));
+        cases.push(drawn(UnpackValues { layout: layout.clone() }, vec![planes[0].clone()], true));
+        // Weights alone.
+        let inputs = |shape: &[usize], planes: &[Layout]| -> Vec<Layout> {
+            [Layout::new(shape, DType::F32)].into_iter().chain(planes.iter().cloned()).collect()
+        };
+        for (x, linear) in [([5, 70], true), ([70, 33], false)] {
+            let op = QuantizedMatmul { weight: layout.clone(), linear, options: Matmul::default() };
+            cases.push(drawn(op, inputs(&x, &planes), false));
+        }
+        let weight = QuantLayout::new(scheme, &[6, 5, 3, 3])?;
+        let planes = weight.planes()?;
+        let options = Conv2d { padding: Padding::all(1), ..Default::default() };
+        cases.push(drawn(QuantizedConv2d { weight, options }, inputs(&[2, 5, 9, 11], &planes), false));
+    }
+    let (scale, zeros) = (Layout::new(&[70], DType::F32), Layout::new(&[70], DType::U8));
+    cases.push(drawn(QuantizeLinear::default(), vec![x.clone(), scale.clone(), zeros.clone()], true));
+    let bytes = Layout::new(&shape, DType::U8);
+    cases.push(drawn(DequantizeLinear::default(), vec![bytes, scale, zeros], false));
+    cases.push(drawn(DynamicQuantizeLinear, vec![x.clone()], true));
+    let ranges = Layout::new(&[70, 2], DType::U32);
+    cases.push(drawn(Ranges { granularity: Granularity::Channel(1) }, vec![x.clone(), ranges], true));
+    cases.push(drawn(Histogram { mantissa: 2 }, vec![x, Layout::new(&[1 << 11], DType::U32)], true));
+    Ok(cases)
 }
 
 /// What is checked: shapes off the tiles' edges, several tiles wide.
@@ -122,20 +196,21 @@ fn row<'a>(rows: &'a mut Vec<Row>, op: &'static str, variant: &str) -> &'a mut R
 /// Checks everything on one device, with whole numbers and with random ones.
 fn check(gpu: &Gpu) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (number, case) in cases().iter().enumerate() {
+    let quantized = quantized().unwrap_or_else(|error| {
+        row(&mut rows, "quantize", "-").failures.push(error.to_string());
+        Vec::new()
+    });
+    for (number, case) in cases().iter().chain(&quantized).enumerate() {
         let op = case.op.name();
         for whole in [true, false] {
             let mut random = Random::new(number as u64);
-            let inputs: Result<Vec<HostTensor>, tilewise::Error> = (case.shapes.iter())
-                .map(|shape| {
-                    let len = shape.iter().product();
-                    HostTensor::new(shape, &if whole { random.integers(len) } else { random.floats(len) })
-                })
-                .collect();
+            let inputs = case.inputs.draw(&*case.op, &mut random, whole);
+            // Scales that are no numbers are not to be had.
+            let odd = !whole && matches!(case.inputs, Inputs::Floats(_));
             // Plans are made in the order of the candidates that are checked: they name the reports' variants.
             let outcome = inputs.and_then(|inputs| {
                 let plans = verify::plans(gpu.profile(), &*case.op, &inputs)?;
-                let specials = if whole { None } else { Some(verify::specials(gpu, &*case.op, &inputs)?) };
+                let specials = if odd { Some(verify::specials(gpu, &*case.op, &inputs)?) } else { None };
                 Ok((plans.into_iter().zip(verify::candidates(gpu, &*case.op, &inputs)?), specials))
             });
             match outcome {

@@ -2,6 +2,7 @@
 
 pub(crate) mod contraction;
 mod fours;
+pub(crate) mod integer;
 pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod quantize;

@@ -35,7 +35,7 @@ use crate::gpu::executor::{Step, WgpuExecutor};
 use crate::gpu::memory::{Memory, MemoryStats, Storage};
 use crate::gpu::pipelines::PipelineCache;
 use crate::gpu::placement::{Operands, check, expect_own};
-use crate::layout::{Element, Layout, count};
+use crate::layout::{DType, Element, Layout, count};
 use crate::op::Op;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
@@ -256,21 +256,21 @@ impl Gpu {
         if count(shape) != elements.len() {
             return Err(Error::Length { shape: shape.to_vec(), found: elements.len() });
         }
-        let bytes: &[u8] = bytemuck::cast_slice(elements);
-        let storage = on!(self, executor => executor.allocate(bytes.len() as u64, true))?;
-        on!(self, executor => executor.fill(&storage, bytes))?;
-        AnyTensor::new(storage, 0, shape, T::DTYPE).typed()
+        self.filled(shape, T::DTYPE, bytemuck::cast_slice(elements))?.typed()
     }
 
-    /// A tensor with the elements of one on the host, whatever their type.
+    /// A tensor on the device with the elements of one on the host, whatever their type.
     ///
     /// # Errors
     /// As for [`tensor`](Gpu::tensor).
-    pub fn tensor_of(&self, host: &HostTensor) -> Result<AnyTensor> {
-        let bytes = host.bytes();
+    pub fn upload(&self, host: &HostTensor) -> Result<AnyTensor> {
+        self.filled(&host.shape, host.dtype(), host.bytes())
+    }
+
+    fn filled(&self, shape: &[usize], dtype: DType, bytes: &[u8]) -> Result<AnyTensor> {
         let storage = on!(self, executor => executor.allocate(bytes.len() as u64, true))?;
         on!(self, executor => executor.fill(&storage, bytes))?;
-        Ok(AnyTensor::new(storage, 0, &host.shape, host.dtype()))
+        Ok(AnyTensor::new(storage, 0, shape, dtype))
     }
 
     /// A tensor whose elements are not set yet, for [`run`](Gpu::run) to write.
@@ -281,8 +281,11 @@ impl Gpu {
         self.allocate(&Layout::new(shape, T::DTYPE))?.typed()
     }
 
-    /// A tensor of a layout, its elements not set.
-    pub(crate) fn allocate(&self, layout: &Layout) -> Result<AnyTensor> {
+    /// The same of a layout, whatever its type: an output of a plan.
+    ///
+    /// # Errors
+    /// As for [`empty`](Gpu::empty).
+    pub fn allocate(&self, layout: &Layout) -> Result<AnyTensor> {
         let storage = on!(self, executor => executor.allocate(layout.bytes(), false))?;
         Ok(AnyTensor::new(storage, 0, &layout.shape, layout.dtype))
     }
@@ -333,6 +336,15 @@ impl Gpu {
     /// [`Error::DeviceLost`], [`Error::OtherDevice`], [`Error::View`] if a host's buffer lacks `COPY_SRC`.
     pub async fn download_async<T: Element>(&self, tensor: &Tensor<T>) -> Result<Vec<T>> {
         Ok(bytemuck::pod_collect_to_vec(&self.bytes(tensor.any(), false).await?))
+    }
+
+    /// Reads a tensor of any type back; blocks.
+    ///
+    /// # Errors
+    /// As for [`download`](Gpu::download).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn download_any(&self, tensor: &AnyTensor) -> Result<HostTensor> {
+        Ok(HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &pollster::block_on(self.bytes(tensor, true))?))
     }
 
     /// The bytes of a tensor. With `block` the future is ready when it is first polled, here and wherever the word stands.

@@ -135,6 +135,16 @@ impl Layout {
         self
     }
 
+    /// The layout with smaller sizes, for a small case of the same kernels: equal ones stay equal, and multiples of 4 stay multiples.
+    pub(crate) fn shrunk(&self) -> Layout {
+        // Sizes up to the first are taken for those of filters and the like, which shape a kernel. The second, which larger ones shrink to, is
+        // beyond a tile, and a multiple of 4.
+        const KEPT: usize = 12;
+        const AWKWARD: usize = 36;
+        let size = |&size: &usize| if size <= KEPT { size } else { size.min(AWKWARD + size % 4) };
+        Layout { shape: self.shape.iter().map(size).collect(), ..self.clone() }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         count(&self.shape)

@@ -74,15 +74,16 @@ pub use op::concat::Concat;
 pub use op::conv_transpose2d::ConvTranspose2d;
 pub use op::conv2d::{Conv2d, Padding};
 pub use op::index_select::IndexSelect;
+pub use op::integer::{BinaryConv2d, BinaryMatmul, IntegerConv2d, IntegerMatmul, IntegerOutput};
 pub use op::mask::{ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, NanMask, PruneGroups, PruneLowest};
 pub use op::matmul::Matmul;
 pub use op::pad::{Pad, PadMode};
 pub use op::permute::Permute;
-pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+pub use op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d};
 pub use op::precision::Precision;
 pub use op::quantize::{
-    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
-    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
+    PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
 pub use op::quantized::{QuantizedConv2d, QuantizedMatmul};
 pub use op::reduce::{Reduce, ReduceKind};
@@ -94,6 +95,7 @@ pub use prepare::Prepared;
 pub use profile::{Class, DeviceProfile};
 pub use program::{Program, ProgramBuilder, Value};
 pub use prune::{Amount, Criterion, Mask, Pruned};
+pub use quantize::calibrate::{Calibrated, Calibration, Calibrator};
 pub use quantize::{PlainQuantized, QuantizedTensor};
 pub use sparse::SparseTensor;
 pub use tensor::{AnyTensor, Operand, Tensor};

@@ -10,6 +10,7 @@ pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod index_select;
+pub(crate) mod integer;
 pub(crate) mod mask;
 pub(crate) mod matmul;
 pub(crate) mod pad;

@@ -3,7 +3,7 @@
 use crate::compose::Composition;
 use crate::error::{Error, Result};
 use crate::family::contraction::stored::Stored;
-use crate::family::{contraction, map, mask, quantize, reduce, sparse, stored, window};
+use crate::family::{contraction, integer, map, mask, quantize, reduce, sparse, stored, window};
 use crate::layout::Layout;
 use crate::plan::{Dispatch, Plan, PlanData, Slot};
 use crate::profile::DeviceProfile;
@@ -11,6 +11,7 @@ use crate::trust;
 
 pub use crate::family::contraction::Contraction;
 pub use crate::family::contraction::sparse::Sparse;
+pub use crate::family::integer::IntegerContraction;
 pub use crate::family::map::Map;
 pub use crate::family::mask::Mask;
 pub use crate::family::quantize::Quantize;
@@ -24,6 +25,8 @@ pub use crate::family::window::Window;
 pub enum Problem {
     /// Sums of products: matrix products, convolutions.
     Contraction(Box<Contraction>),
+    /// Sums of products of whole numbers in words.
+    Integer(Box<IntegerContraction>),
     /// Sliding windows: pooling.
     Window(Window),
     /// Reductions along axes: sums, maxima, softmax.
@@ -92,6 +95,10 @@ impl Problem {
             Problem::Contraction(p) => {
                 let candidates = contraction::candidates(p, operands, profile, request.choice);
                 request.collect(candidates, |c| contraction::build(p, c, operands, profile))
+            }
+            Problem::Integer(p) => {
+                let candidates = integer::candidates(p, operands, profile, request.choice);
+                request.collect(candidates, |c| integer::build(p, c, operands, profile))
             }
             Problem::Window(p) => {
                 request.collect(window::candidates(p, profile), |c| window::build(p, c, operands, profile))

@@ -12,6 +12,7 @@ mod concat;
 mod conv2d;
 mod conv_transpose2d;
 mod index_select;
+mod integer;
 mod mask;
 mod matmul;
 mod pad;
@@ -393,7 +394,8 @@ impl HostTensor {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes of the elements.
+    pub fn bytes(&self) -> &[u8] {
         match &self.data {
             HostData::F32(elements) => bytemuck::cast_slice(elements),
             HostData::F16(elements) => bytemuck::cast_slice(elements),

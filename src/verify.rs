@@ -332,7 +332,7 @@ pub(crate) async fn run_plan<O: Twin + ?Sized>(
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn matmul(gpu: &Gpu, options: &Matmul, a: &Tensor<f32>, b: &Tensor<f32>) -> Result<Report> {
-    op(gpu, options, &[download(gpu, a.any())?, download(gpu, b.any())?])
+    op(gpu, options, &[gpu.download_any(a.any())?, gpu.download_any(b.any())?])
 }
 
 /// Verifies an op on tensors that are on the device.
@@ -341,13 +341,8 @@ pub fn matmul(gpu: &Gpu, options: &Matmul, a: &Tensor<f32>, b: &Tensor<f32>) -> 
 /// As [`op`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn tensors<O: Twin + ?Sized>(gpu: &Gpu, options: &O, inputs: &[&dyn Operand]) -> Result<Report> {
-    let inputs = inputs.iter().map(|input| download(gpu, input.any())).collect::<Result<Vec<_>>>()?;
+    let inputs = inputs.iter().map(|input| gpu.download_any(input.any())).collect::<Result<Vec<_>>>()?;
     op(gpu, options, &inputs)
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn download(gpu: &Gpu, tensor: &AnyTensor) -> Result<HostTensor> {
-    Ok(HostTensor::from_bytes(tensor.shape(), tensor.dtype(), &pollster::block_on(gpu.bytes(tensor, true))?))
 }
 
 /// Layouts of operands that are aligned to an element and no more.

@@ -9,7 +9,9 @@ use common::{
 };
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
-use tilewise::{Activation, Class, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Layout, Op, Padding, wgpu};
+use tilewise::{
+    Activation, Class, Conv2d, ConvTranspose2d, DType, DeviceProfile, Error, Layout, Op, Padding, Precision, wgpu,
+};
 
 #[test]
 fn integers_are_exact_over_pairs_of_options() {
@@ -294,6 +296,26 @@ fn random_data_stays_within_the_bound() {
 }
 
 #[test]
+fn residuals_are_added_before_the_activation() {
+    let mut random = Random::new(17);
+    let op = Conv2d { padding: Padding::all(1), activation: Activation::Relu, ..Default::default() };
+    for (groups, kernel) in [(1, [3, 3]), (2, [3, 2]), (4, [3, 3]), (1, [1, 1])] {
+        let op = Conv2d { groups, ..op };
+        let shapes = [vec![2, 4, 7, 9], [vec![8, 4 / groups], kernel.to_vec()].concat(), vec![8]];
+        let mut inputs: Vec<HostTensor> = shapes.iter().map(|shape| integers(&mut random, shape)).collect();
+        let output = op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>()).unwrap().swap_remove(0);
+        inputs.push(integers(&mut random, &output.shape));
+        check(&op, &inputs, true);
+        inputs.remove(2);
+        check(&op, &inputs, true);
+    }
+    let plain = Conv2d { activation: Activation::None, ..op };
+    check_projection(&plain, &[&[2, 4, 5, 6], &[6, 4, 3, 3], &[6], &[2, 6, 5, 6]], |flat| flat / 180 * 30 + flat % 30);
+    let winograd = Conv2d { precision: Precision::Winograd, ..plain };
+    check(&winograd, &[[2, 4, 9, 8], [6, 4, 3, 3], [2, 6, 9, 8]].map(|shape| floats(&mut random, &shape)), false);
+}
+
+#[test]
 fn every_activation() {
     let mut random = Random::new(6);
     let inputs = [[1, 3, 2, 3].as_slice(), &[4, 3, 3, 3], &[4]].map(|shape| floats(&mut random, shape));
@@ -356,7 +378,7 @@ fn bad_input_is_refused_by_name() {
     let (x, weight) = (f32s(&[2, 3, 8, 9]), f32s(&[4, 3, 3, 3]));
     let good = [x.clone(), weight.clone()];
     assert_eq!(op.infer(&good).unwrap()[0].shape, [2, 4, 6, 7]);
-    assert_eq!(fails(op, &good[..1]), "conv2d: 1 inputs given, 2 to 3 wanted");
+    assert_eq!(fails(op, &good[..1]), "conv2d: 1 inputs given, 2 to 4 wanted");
     assert_eq!(fails(op, &[f32s(&[3, 8, 9]), weight.clone()]), "conv2d: x has 3 dimensions, 4 wanted");
     assert_eq!(fails(op, &[x.clone(), f32s(&[4, 3, 3])]), "conv2d: weight has 3 dimensions, 4 wanted");
     assert_eq!(fails(op, &[x.clone(), weight.clone(), f32s(&[1, 4])]), "conv2d: bias has 2 dimensions, 1 wanted");
@@ -369,6 +391,10 @@ fn bad_input_is_refused_by_name() {
         "conv2d: x [2, 3, 8, 9] in 1 groups has 3 channels each, weight [4, 2, 3, 3] has 2"
     );
     assert_eq!(fails(op, &[x.clone(), weight.clone(), f32s(&[5])]), "conv2d: bias [5] does not fit 4 output channels");
+    let residual = [x.clone(), weight.clone(), f32s(&[4]), f32s(&[2, 4, 6, 6])];
+    let said = "conv2d: residual [2, 4, 6, 6] is not of the output's shape [2, 4, 6, 7]";
+    assert_eq!(fails(op, &residual), said);
+    assert_eq!(fails(op, &[&residual[..2], &residual[3..]].concat()), said);
     assert_eq!(fails(Conv2d { groups: 0, ..op }, &good), "conv2d: groups = 0: must be at least 1");
     assert_eq!(fails(Conv2d { groups: 2, ..op }, &good), "conv2d: groups = 2 does not divide 3 input channels");
     assert_eq!(fails(Conv2d { groups: 3, ..op }, &good), "conv2d: groups = 3 does not divide 4 output channels");

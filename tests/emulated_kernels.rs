@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use common::cases::{Case, ops, whole_ops};
 use common::{TILED, bodies, floats, integers, passes, patches, with_profile};
-use tilewise::reference::{HostData, HostTensor, Random, Twin};
+use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
     AnyTensor, Class, Conv2d, ConvTranspose2d, DType, EmulatorOptions, Gpu, Layout, Matmul, Operand, Padding, Plan,
@@ -207,24 +207,12 @@ fn patches_with_subgroups_of_every_size() {
     }
 }
 
-/// The outputs of an op, as bits.
-fn bits(gpu: &Gpu, op: &dyn Twin, inputs: &[HostTensor]) -> Vec<Vec<u32>> {
-    let upload = |input: &HostTensor| -> AnyTensor {
-        match &input.data {
-            HostData::I32(elements) => gpu.tensor(&input.shape, elements).unwrap().into(),
-            HostData::U32(elements) => gpu.tensor(&input.shape, elements).unwrap().into(),
-            HostData::F32(elements) => gpu.tensor(&input.shape, elements).unwrap().into(),
-            _ => unreachable!("{input:?}"),
-        }
-    };
-    let operands: Vec<AnyTensor> = inputs.iter().map(upload).collect();
+/// The outputs of an op, as bytes.
+fn bytes(gpu: &Gpu, op: &dyn Twin, inputs: &[HostTensor]) -> Vec<Vec<u8>> {
+    let operands: Vec<AnyTensor> = inputs.iter().map(|input| gpu.upload(input).unwrap()).collect();
     let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
     let outputs = gpu.apply_all(op, &operands).unwrap();
-    let download = |output: AnyTensor| match output.dtype() {
-        DType::F32 => gpu.download(&output.typed::<f32>().unwrap()).unwrap().into_iter().map(f32::to_bits).collect(),
-        DType::I32 => gpu.download(&output.typed::<i32>().unwrap()).unwrap().into_iter().map(|x| x as u32).collect(),
-        _ => gpu.download(&output.typed::<u32>().unwrap()).unwrap(),
-    };
+    let download = |output: AnyTensor| gpu.download_any(&output).unwrap().bytes().to_vec();
     outputs.into_iter().map(download).collect()
 }
 
@@ -252,8 +240,8 @@ fn exact_results_equal_the_adapters_to_the_bit() {
             let emulated = emulator(32);
             let mut profile = emulated.profile().clone();
             (profile.class, profile.contractions) = (gpu.profile().class, vec![TILED]);
-            let found = bits(&emulated.with_profile(profile), &*op, &inputs);
-            assert!(found == bits(&small, &*op, &inputs), "{op:?} {dtype:?} on {}", gpu.profile().name);
+            let found = bytes(&emulated.with_profile(profile), &*op, &inputs);
+            assert!(found == bytes(&small, &*op, &inputs), "{op:?} {dtype:?} on {}", gpu.profile().name);
             compared += found.iter().map(Vec::len).sum::<usize>();
             assert_eq!(emulated.findings(), []);
         }

@@ -5,7 +5,8 @@ mod common;
 
 use common::{
     DEPTHWISE, DIRECT, FEW_COLUMNS, FEW_ROWS, SMALLEST, STAGED, STAGED_UNEVENLY, TILED, around, check, check_full_size,
-    check_projection, check_variants, f32s, floats, integers, pairwise, passes, with_profile,
+    check_projection, check_split, check_variants, f32s, floats, integers, pairwise, passes, small_bindings,
+    with_profile,
 };
 use tilewise::reference::{HostTensor, Random};
 use tilewise::verify::{self, devices};
@@ -170,6 +171,24 @@ fn addends_and_factors() {
 }
 
 #[test]
+fn residuals_are_added_before_the_activation() {
+    let mut random = Random::new(16);
+    for shape in [vec![2, 33, 10], vec![33, 10], vec![10]] {
+        let op = Matmul { alpha: 0.5, beta: -2.0, activation: Activation::Relu, ..Default::default() };
+        let b = integers(&mut random, &[10, 19]);
+        let mut inputs = vec![integers(&mut random, &shape), b, integers(&mut random, &[19])];
+        let output = op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>()).unwrap().swap_remove(0);
+        inputs.push(integers(&mut random, &output.shape));
+        check(&op, &inputs, true);
+    }
+    // Once where the sums come in parts of k, by pieces and by split sums.
+    let inputs = [vec![5, 40], vec![40, 9], vec![9], vec![5, 9]].map(|shape| integers(&mut random, &shape));
+    check(&Matmul::default(), &inputs, true);
+    check_split(&Matmul::default(), &inputs, 1, small_bindings(512));
+    check_variants(&Matmul::default(), &inputs, true, &[STAGED_UNEVENLY, FEW_COLUMNS]);
+}
+
+#[test]
 fn every_activation() {
     let mut random = Random::new(7);
     let inputs = [floats(&mut random, &[40, 21]), floats(&mut random, &[21, 36]), floats(&mut random, &[36])];
@@ -283,6 +302,7 @@ fn the_projection_sees_what_is_lost() {
         check_projection(&op, &[&[2, 4, 9], &[9, 6], &c], |flat| flat / 6);
     }
     check_projection(&Matmul::default(), &[&[2, 4, 9], &[9, 6]], |flat| flat / 6);
+    check_projection(&op, &[&[2, 4, 9], &[9, 6], &[6], &[2, 4, 6]], |flat| flat / 6);
 }
 
 #[test]
@@ -294,8 +314,10 @@ fn bad_input_is_refused_by_name() {
         "matmul: batch dimensions of a [2, 2, 3] and b [3, 3, 5] differ"
     );
     assert_eq!(infer(&[f32s(&[]), f32s(&[4, 5])]), "matmul: a has 0 dimensions, at least 1 wanted");
-    assert_eq!(infer(&[f32s(&[2, 3])]), "matmul: 1 inputs given, 2 to 3 wanted");
+    assert_eq!(infer(&[f32s(&[2, 3])]), "matmul: 1 inputs given, 2 to 4 wanted");
     assert_eq!(infer(&[f32s(&[2, 3]), Layout::new(&[3, 2], DType::I32)]), "matmul: b is i32, f32 or f16 wanted");
+    let residual = [f32s(&[2, 3]), f32s(&[3, 2]), f32s(&[2]), f32s(&[1, 2])];
+    assert_eq!(infer(&residual), "matmul: residual [1, 2] is not of the output's shape [2, 2]");
     assert_eq!(infer(&[f32s(&[2, 3]), f32s(&[3, 2]), f32s(&[3])]), "matmul: c [3] does not broadcast to [2, 2]");
     assert!(matches!(Matmul::default().infer(&[f32s(&[2, 3]), f32s(&[4, 5])]), Err(Error::Shape { op: "matmul", .. })));
 }

@@ -11,16 +11,11 @@ use tilewise::{
 };
 
 fn upload(gpu: &Gpu, host: &HostTensor) -> Tensor<f32> {
-    let elements: Vec<f32> = (0..host.len()).map(|i| host.at(i) as f32).collect();
-    gpu.tensor(&host.shape, &elements).unwrap()
+    gpu.upload(host).unwrap().typed().unwrap()
 }
 
 fn run(gpu: &Gpu, plan: &Plan, inputs: &[&dyn Operand]) -> Vec<AnyTensor> {
-    let outputs = plan.outputs.iter().map(|layout| match layout.dtype {
-        DType::U8 => gpu.empty::<u8>(&layout.shape).unwrap().into(),
-        _ => gpu.empty::<f32>(&layout.shape).unwrap().into(),
-    });
-    let mut outputs: Vec<AnyTensor> = outputs.collect();
+    let mut outputs: Vec<AnyTensor> = plan.outputs.iter().map(|layout| gpu.allocate(layout).unwrap()).collect();
     let mut borrowed: Vec<&mut dyn Operand> = outputs.iter_mut().map(|output| output as &mut dyn Operand).collect();
     gpu.run(plan, inputs, &mut borrowed).unwrap();
     outputs

@@ -3,12 +3,13 @@
 mod common;
 
 use common::f32s;
+use safetensors::SafeTensors;
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
     AnyTensor, DType, Dequantize, DequantizeLinear, DeviceProfile, DynamicQuantize, DynamicQuantizeLinear, Error,
-    FakeQuantize, Gpu, Granularity, Layout, Op, Operand, PackValues, PlainQuantized, QuantLayout, QuantScheme,
-    QuantType, Quantize, QuantizeLinear, QuantizedTensor, Tensor, UnpackValues, wgpu,
+    FakeQuantize, Gpu, Granularity, Histogram, Layout, Op, Operand, PackValues, PlainQuantized, QuantLayout,
+    QuantScheme, QuantType, Quantize, QuantizeLinear, QuantizedTensor, Ranges, Tensor, UnpackValues, wgpu,
 };
 
 const TYPES: [QuantType; 4] = [QuantType::I8, QuantType::U8, QuantType::I4, QuantType::Binary];
@@ -578,4 +579,111 @@ fn outputs_of_bytes_start_on_words() {
     let back: Tensor<f32> = gpu.apply(&DequantizeLinear::default(), &[&all.slice(3..7).unwrap(), &scale]).unwrap();
     assert_eq!(back.to_vec(gpu).unwrap(), [7.0, 1.0, 0.0, 255.0]);
     assert!(gpu.findings().is_empty(), "{:?}", gpu.findings());
+}
+
+#[test]
+fn ranges_and_counts_of_several_tensors() {
+    let mut random = Random::new(13);
+    for shape in SHAPES.into_iter().chain([&[300, 40][..]]) {
+        for granularity in [Granularity::Tensor, Granularity::Channel(0), Granularity::Channel(shape.len() - 1)] {
+            let scheme = QuantScheme { granularity, ..QuantScheme::default() };
+            let groups = QuantLayout::new(scheme, shape).unwrap().scales().unwrap();
+            let ranges = Layout::new(&[groups[0], 2], DType::U32);
+            let op = Ranges { granularity };
+            check(&op, &op.draw(&[f32s(shape), ranges], &mut random).unwrap(), true);
+        }
+        for mantissa in [0, 2] {
+            let op = Histogram { mantissa };
+            let counts = Layout::new(&[1 << (9 + mantissa)], DType::U32);
+            check(&op, &op.draw(&[f32s(shape), counts], &mut random).unwrap(), true);
+        }
+    }
+    let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, 1e-40, -1e-40, f32::MAX, f32::MIN];
+    let odd = HostTensor::new(&[9], &odd).unwrap();
+    check(&Histogram { mantissa: 0 }, &[odd.clone(), common::u32s(&[0; 512])], true);
+    let ranges = HostTensor::new(&[1, 2], &[0u32; 2]).unwrap();
+    check(&Ranges { granularity: Granularity::Tensor }, &[odd, ranges], true);
+}
+
+/// Every composition with all operands in one buffer.
+#[test]
+fn operands_share_a_buffer() {
+    let mut random = Random::new(14);
+    for gpu in devices() {
+        for (op, layouts) in common::cases::quantized_ops(DType::F32) {
+            let inputs = op.draw(&layouts, &mut random).unwrap();
+            let layouts: Vec<Layout> = inputs.iter().map(|input| input.layout().in_arena()).collect();
+            let plan = op.plan(gpu.profile(), &layouts).unwrap();
+            verify::plan(gpu, &*op, &plan, &inputs).unwrap().assert_strict();
+        }
+    }
+}
+
+/// PyTorch's values, scales, zero points and numbers, bit by bit.
+#[test]
+fn pytorch_quantizes_to_the_same_bits() {
+    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/data/quantization/fixtures.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&file).unwrap();
+    let cases: serde_json::Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    let (mut compared, mut parted) = (0, 0);
+    for case in cases.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let tensor = |what: &str| tensors.tensor(&format!("{name}.{what}")).unwrap();
+        let floats = |what: &str| -> Vec<f32> {
+            tensor(what).data().chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+        };
+        let (shape, x, scales) = (tensor("x").shape().to_vec(), floats("x"), floats("scales"));
+        let zeros: Vec<i32> =
+            tensor("zeros").data().chunks(4).map(|bytes| i32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        let values = if case["dtype"] == "quint8" { QuantType::U8 } else { QuantType::I8 };
+        let axis = case["axis"].as_u64().map(|axis| axis as usize);
+        let granularity = axis.map_or(Granularity::Tensor, Granularity::Channel);
+        let scheme = QuantScheme { values, granularity, symmetric: false, scales: DType::F32 };
+        let [low, high] = values.range();
+        let group = |at: usize| axis.map_or(0, |axis| at / shape[axis + 1..].iter().product::<usize>() % shape[axis]);
+        // PyTorch multiplies by the reciprocal, ONNX divides: where it matters, ONNX holds.
+        let by =
+            |ratio: f32, at: usize| (ratio.round_ties_even() as i32).saturating_add(zeros[group(at)]).clamp(low, high);
+        let pytorch: Vec<i32> =
+            tensor("values").data().iter().map(|&q| if low == 0 { q.into() } else { (q as i8).into() }).collect();
+        let expected: Vec<i32> = (0..x.len())
+            .map(|at| {
+                assert_eq!(by(x[at] * (1.0 / scales[group(at)]), at), pytorch[at], "{name} {at}");
+                by(x[at] / scales[group(at)], at)
+            })
+            .collect();
+        let differ = expected.iter().zip(&pytorch).filter(|(own, other)| own != other).count();
+        assert_eq!(differ as u64, case["differs"].as_u64().unwrap(), "{name}");
+        (compared, parted) = (compared + x.len(), parted + differ);
+        for gpu in devices() {
+            let weights = gpu.tensor(&shape, &x).unwrap();
+            let given = QuantizedTensor::with_scales(gpu, &weights, scheme, &scales, &zeros).unwrap();
+            assert_eq!(whole_numbers(gpu, &given.to_plain(gpu).unwrap().values), expected, "{name}");
+            let numbers = given.dequantize(gpu, DType::F32).unwrap().typed::<f32>().unwrap().to_vec(gpu).unwrap();
+            for (at, (number, other)) in numbers.iter().zip(floats("numbers")).enumerate() {
+                // A device may round the product to either side.
+                let near = (number - other).abs() <= f32::EPSILON * other.abs();
+                assert!(near || expected[at] != pytorch[at], "{name} {at}: {number} {other}");
+            }
+            if case["symmetric"] == true {
+                let scheme = QuantScheme { symmetric: true, ..scheme };
+                let plain = QuantizedTensor::with_scales(gpu, &weights, scheme, &scales, &[]).unwrap();
+                assert_eq!(whole_numbers(gpu, &plain.to_plain(gpu).unwrap().values), expected, "{name}");
+            }
+            if case["observed"] == true {
+                let plain = QuantizedTensor::quantize(gpu, &weights, scheme).unwrap().to_plain(gpu).unwrap();
+                assert_eq!(plain.scales.clone().typed::<f32>().unwrap().to_vec(gpu).unwrap(), scales, "{name}");
+                assert_eq!(whole_numbers(gpu, &plain.zeros.unwrap()), zeros, "{name}");
+                assert_eq!(whole_numbers(gpu, &plain.values), expected, "{name}");
+            }
+        }
+    }
+    assert!(compared > 20_000 && parted > 0 && parted < compared / 20, "{parted} of {compared}");
+}
+
+/// The elements of a tensor of bytes.
+fn whole_numbers(gpu: &Gpu, tensor: &AnyTensor) -> Vec<i32> {
+    let found = gpu.download_any(tensor).unwrap();
+    (0..found.len()).map(|at| found.at(at) as i32).collect()
 }

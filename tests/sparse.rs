@@ -6,7 +6,7 @@ use common::{small_tiles, u32s, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
-    Activation, AnyTensor, Conv2d, DType, Gpu, Mask, Matmul, Pack, Padding, SparseConv2d, SparseFormat, SparseMatmul,
+    Activation, AnyTensor, Conv2d, Gpu, Mask, Matmul, Pack, Padding, SparseConv2d, SparseFormat, SparseMatmul,
     SparseTensor, Tensor, Unpack,
 };
 
@@ -71,10 +71,7 @@ fn sparse(
 }
 
 fn host(gpu: &Gpu, plane: &AnyTensor) -> HostTensor {
-    match plane.dtype() {
-        DType::U32 => u32s(&gpu.download(&plane.clone().typed::<u32>().unwrap()).unwrap()),
-        _ => HostTensor::new(plane.shape(), &gpu.download(&plane.clone().typed::<f32>().unwrap()).unwrap()).unwrap(),
-    }
+    gpu.download_any(plane).unwrap()
 }
 
 fn whole(random: &mut Random, shape: &[usize]) -> HostTensor {

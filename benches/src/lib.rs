@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use tilewise::reference::{Random, Twin};
-use tilewise::{AnyTensor, DType, Gpu, Layout, Operand, Plan, verify};
+use tilewise::{AnyTensor, Gpu, Layout, Operand, Plan, verify};
 
 /// An op with the layouts of its inputs.
 #[derive(Debug)]
@@ -54,16 +54,11 @@ impl<'a> Run<'a> {
     /// # Panics
     /// If a result is wrong.
     fn new(gpu: &'a Gpu, case: &Case<'_>) -> tilewise::Result<Self> {
-        let mut random = Random::new(1);
-        let host = case.op.draw(&case.inputs, &mut random)?;
+        let host = case.op.draw(&case.inputs, &mut Random::new(1))?;
         verify::op(gpu, case.op, &host)?.assert();
-        let inputs = host.iter().map(|tensor| gpu.tensor_of(tensor)).collect::<tilewise::Result<Vec<AnyTensor>>>()?;
-        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
-        let plan = case.op.plan(gpu.profile(), &layouts)?;
-        let output = match plan.outputs[0].dtype {
-            DType::U32 => AnyTensor::from(gpu.empty::<u32>(&plan.outputs[0].shape)?),
-            _ => AnyTensor::from(gpu.empty::<f32>(&plan.outputs[0].shape)?),
-        };
+        let inputs: Vec<AnyTensor> = host.iter().map(|host| gpu.upload(host)).collect::<Result<_, _>>()?;
+        let plan = case.op.plan(gpu.profile(), &case.inputs)?;
+        let output = gpu.allocate(&plan.outputs[0])?;
         gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Run { gpu, plan, inputs, output })
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use tilewise::reference::{HostTensor, Twin};
-use tilewise::{AnyTensor, DType, Gpu, Operand, verify};
+use tilewise::{Gpu, Operand, verify};
 
 use crate::fault::{Fault, Result};
 
@@ -34,11 +34,11 @@ impl<'a> Device<'a> {
         if !report.passed() {
             return Err(Fault::Failed(format!("disagrees with its twin: {report}")));
         }
-        let operands = inputs.iter().map(|input| self.upload(input)).collect::<Result<Vec<_>>>()?;
+        let operands = inputs.iter().map(|input| self.gpu.upload(input)).collect::<tilewise::Result<Vec<_>>>()?;
         let operands: Vec<&dyn Operand> = operands.iter().map(|operand| operand as &dyn Operand).collect();
         let outputs = self.gpu.apply_all(op, &operands)?;
         self.runs.set(self.runs.get() + 1);
-        outputs.into_iter().map(|output| self.download(output)).collect()
+        Ok(outputs.iter().map(|output| self.gpu.download_any(output)).collect::<tilewise::Result<_>>()?)
     }
 
     /// Runs an op and gives the first of its outputs.
@@ -47,30 +47,6 @@ impl<'a> Device<'a> {
     /// As for [`apply`](Device::apply).
     pub fn one(&self, op: &dyn Twin, inputs: &[HostTensor]) -> Result<HostTensor> {
         self.apply(op, inputs)?.into_iter().next().ok_or_else(|| Fault::Failed("no output".into()))
-    }
-
-    fn upload(&self, tensor: &HostTensor) -> Result<AnyTensor> {
-        use tilewise::reference::HostData::{F32, I8, I32, U8, U32};
-        Ok(match &tensor.data {
-            F32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
-            I32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
-            I8(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
-            U8(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
-            U32(elements) => self.gpu.tensor(&tensor.shape, elements)?.into(),
-            _ => return Err(Fault::Unsupported(format!("{} data", tensor.dtype()))),
-        })
-    }
-
-    fn download(&self, tensor: AnyTensor) -> Result<HostTensor> {
-        let shape = tensor.shape().to_vec();
-        Ok(match tensor.dtype() {
-            DType::F32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<f32>()?)?)?,
-            DType::I32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<i32>()?)?)?,
-            DType::U32 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<u32>()?)?)?,
-            DType::I8 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<i8>()?)?)?,
-            DType::U8 => HostTensor::new(&shape, &self.gpu.download(&tensor.typed::<u8>()?)?)?,
-            other => return Err(Fault::Unsupported(format!("{other} data"))),
-        })
     }
 }
 

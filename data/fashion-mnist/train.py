@@ -6,6 +6,7 @@ Writes to --out:
   logits.safetensors       PyTorch's logits for the first 1,000 test images
   t10k-images-idx3-ubyte   the first 1,000 test images, uncompressed IDX
   t10k-labels-idx1-ubyte   the first 1,000 test labels, uncompressed IDX
+  train-images-idx3-ubyte  the first 500 training images, uncompressed IDX
 
 The number of epochs is fixed in advance and the last weights are kept: the test
 set takes no part in training or in choosing a model.
@@ -26,6 +27,7 @@ from torch import nn
 
 MEAN, STD = 0.2860, 0.3530  # of the training pixels, scaled to [0, 1]
 SUBSET = 1000  # test images exported, from the start of the test set
+CALIBRATION = 500  # training images exported, from the start of the training set
 
 
 class Net(nn.Module):
@@ -142,6 +144,7 @@ def main():
     write_safetensors(args.out / "logits.safetensors", {"logits": logits[:SUBSET].contiguous()})
     write_idx(args.out / "t10k-images-idx3-ubyte", test_images[:SUBSET])
     write_idx(args.out / "t10k-labels-idx1-ubyte", test_labels[:SUBSET])
+    write_idx(args.out / "train-images-idx3-ubyte", train_images[:CALIBRATION])
 
 
 if __name__ == "__main__":

@@ -5,20 +5,21 @@
 #[path = "../classify/files.rs"]
 #[allow(dead_code)] // Its other readers are those of `classify`.
 mod files;
+mod images;
 mod network;
 mod svg;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use lexopt::prelude::*;
 use tilewise::prune::prune_global;
 use tilewise::{Amount, Criterion, Gpu, Pruned, SparseFormat, SparseTensor};
 
-use files::read_idx;
-use network::{Network, PIXELS, Weights};
+use images::{BATCH, EMULATED, Images, data, output};
+use network::{Network, Weights};
+use svg::Point;
 
 const HELP: &str = "\
 Prune a trained network on the GPU, and see what becomes of accuracy, size and speed.
@@ -33,13 +34,6 @@ Usage: cargo run --release --example prune -- [OPTIONS]
 
 Exit status: 0, or 2 for bad input.";
 
-/// Images that are run at once.
-const BATCH: usize = 100;
-/// Images that the emulator classifies in some seconds.
-const EMULATED: usize = 20;
-/// Times that a batch is timed.
-const RUNS: usize = 5;
-
 struct Args {
     count: Option<usize>,
     quick: bool,
@@ -48,8 +42,7 @@ struct Args {
 }
 
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let mut args = Args { count: None, quick: false, svg: target.join("prune.svg"), json: false };
+    let mut args = Args { count: None, quick: false, svg: output("prune.svg"), json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -62,10 +55,6 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
         }
     }
     Ok(Some(args))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
 /// A way to prune the network.
@@ -102,51 +91,6 @@ pub struct Row {
     pub ms: f64,
     pub dense_ms: f64,
     pub path: String,
-}
-
-/// The images, and what they show.
-struct Images {
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-}
-
-impl Images {
-    fn load(count: usize) -> Result<Self, Box<dyn Error>> {
-        let folder = root().join("data/fashion-mnist");
-        let images = read_idx(&folder.join("t10k-images-idx3-ubyte"), 3)?;
-        let labels = read_idx(&folder.join("t10k-labels-idx1-ubyte"), 1)?;
-        if count == 0 || count > labels.data.len() {
-            return Err(format!("--count {count}: there are {} images", labels.data.len()).into());
-        }
-        Ok(Images { pixels: images.data[..count * PIXELS].to_vec(), labels: labels.data[..count].to_vec() })
-    }
-
-    /// The share of the images that a network classifies as what they show.
-    fn accuracy(&self, gpu: &Gpu, network: &Network) -> tilewise::Result<f64> {
-        let mut right = 0;
-        for (pixels, labels) in self.pixels.chunks(BATCH * PIXELS).zip(self.labels.chunks(BATCH)) {
-            let classes = network.classify(gpu, pixels)?;
-            right += classes.iter().zip(labels).filter(|(class, label)| **class == u32::from(**label)).count();
-        }
-        Ok(right as f64 / self.labels.len() as f64)
-    }
-
-    /// Milliseconds that a batch takes in each of two networks, which take turns: medians.
-    fn time(&self, gpu: &Gpu, networks: [&Network; 2]) -> tilewise::Result<[f64; 2]> {
-        let batch = &self.pixels[..self.pixels.len().min(BATCH * PIXELS)];
-        let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..RUNS {
-            for (network, times) in networks.iter().zip(&mut times) {
-                let start = Instant::now();
-                network.classify(gpu, batch)?;
-                times.push(start.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-        Ok(times.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[RUNS / 2]
-        }))
-    }
 }
 
 /// Prunes a network by an amount. Returns what is left, and the share of its weights that is not.
@@ -206,8 +150,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
     let count = args.count.unwrap_or(if gpu.is_emulated() { EMULATED } else { 1000 });
     let images = Images::load(count)?;
-    let dense = Network::load(&gpu, &root().join("data/fashion-mnist/model.safetensors"))?;
-    let accuracy = images.accuracy(&gpu, &dense)?;
+    let dense = Network::load(&gpu, &data().join("model.safetensors"))?;
+    let accuracy = images.accuracy(&images.classes(&|pixels| dense.classify(&gpu, pixels))?);
     if !args.json {
         println!("{}: {count} images, dense accuracy {accuracy:.3}, {} bytes", gpu.profile().name, dense.bytes());
         println!("criterion     amount  pruned  accuracy    bytes       ms  dense ms  path of the largest layer");
@@ -215,14 +159,20 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for (way, amount) in levels(args.quick) {
         let (network, sparsity) = pruned(&gpu, &dense, way, amount)?;
-        let accuracy = images.accuracy(&gpu, &network)?;
-        let [ms, dense_ms] = images.time(&gpu, [&network, &dense])?;
+        let accuracy = images.accuracy(&images.classes(&|pixels| network.classify(&gpu, pixels))?);
+        let [ms, dense_ms] =
+            images.time([&|pixels| network.classify(&gpu, pixels), &|pixels| dense.classify(&gpu, pixels)])?;
         let path = network.path(&gpu, count.min(BATCH))?;
         let row = Row { way: way.name(), amount, sparsity, accuracy, bytes: network.bytes(), ms, dense_ms, path };
         print(&row, args.json);
         rows.push(row);
     }
-    std::fs::write(&args.svg, svg::chart(&rows, (accuracy, dense.bytes())))?;
+    let points: Vec<Point<'_>> = rows
+        .iter()
+        .map(|row| Point { series: row.way, bytes: row.bytes, accuracy: row.accuracy, speed: row.dense_ms / row.ms })
+        .collect();
+    let whole = Point { series: "dense", bytes: dense.bytes(), accuracy, speed: 1.0 };
+    std::fs::write(&args.svg, svg::chart(&whole, &points))?;
     if !args.json {
         println!("chart: {}", args.svg.display());
     }

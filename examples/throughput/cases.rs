@@ -2,12 +2,13 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, Layout, Matmul, MaxPool2d, Padding, Permute,
-    Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d, QuantizedMatmul, Reduce, ReduceKind, Softmax,
-    Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, IntegerMatmul, IntegerOutput, Layout,
+    Matmul, MaxPool2d, Padding, Permute, Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d,
+    QuantizedMatmul, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary,
+    UnaryKind,
 };
 
-/// An op on inputs.
+/// An op on inputs of some layouts.
 pub struct Case {
     pub op: &'static str,
     /// The sizes as a command line gives them.
@@ -16,11 +17,8 @@ pub struct Case {
     pub inputs: Vec<Layout>,
 }
 
-const LINEAR: &[&str] = &["1x4096x4096", "4x4096x4096", "8x4096x4096", "64x4096x4096", "512x512x512", "1024x1024x1024"];
-const CONV2D: &[&str] = &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"];
-
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 18] = [
+pub const TABLE: [(&str, &str, &[&str]); 25] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -42,12 +40,30 @@ pub const TABLE: [(&str, &str, &[&str]); 18] = [
             "64x4096x4096",
             "64x64x65536",
             "1024x16x16x16",
+            "2048x64x2048",
+            "2048x512x2048",
+            "2048x1x2048",
         ],
     ),
+    (
+        "bsr_32",
+        SPARSE,
+        &["2048x64x2048x20", "2048x512x2048x20", "2048x2048x2048x20", "2048x64x2048x50", "2048x512x2048x50"],
+    ),
+    ("vectors_32", SPARSE, &["2048x64x2048x50", "2048x512x2048x50", "2048x2048x2048x50"]),
+    ("csr", SPARSE, &["2048x512x2048x5", "2048x512x2048x10", "2048x512x2048x20", "2048x512x2048x40", "2048x1x2048x20"]),
+    ("bitmask", SPARSE, &["2048x512x2048x20", "2048x1x2048x20"]),
+    ("two_four", SPARSE, &["2048x512x2048x50", "2048x1x2048x50"]),
+    ("conv2d_bsr_32", "NxCxHxWxOxKEPT of a hundred: 3x3, padded", &["8x256x14x14x256x20", "8x256x14x14x256x50"]),
     ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", LINEAR),
     ("w8_linear", "the same with int8 weights, a scale for each output", LINEAR),
     ("w4_linear", "the same with int4 weights, a scale for each 32 along K", LINEAR),
-    ("w1_linear", "the same with binary weights", LINEAR),
+    ("w1_linear", "the same with binary weights, a scale for each output", LINEAR),
+    (
+        "int8_matmul",
+        "MxNxK: int8 (M, K) by int8 (N, K), dequantized",
+        &["512x512x512", "1024x1024x1024", "2048x2048x2048", "1000x1000x1000", "1x4096x4096", "64x4096x4096"],
+    ),
     ("conv2d", "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel", CONV2D),
     ("w8_conv2d", "the same with int8 weights, a scale for each output channel", CONV2D),
     ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
@@ -63,10 +79,14 @@ pub const TABLE: [(&str, &str, &[&str]); 18] = [
     ("nhwc", "NxCxHxW to channels last", &["8x64x56x56"]),
 ];
 
+const LINEAR: &[&str] = &["1x4096x4096", "4x4096x4096", "8x4096x4096", "64x4096x4096", "512x512x512", "1024x1024x1024"];
+const CONV2D: &[&str] = &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"];
+
+const SPARSE: &str = "MxNxKxKEPT: sparse weights (M, K), KEPT of a hundred, by x (K, N), the dense copy kept";
+
 /// The cases of an op, or of all; for the sizes given, or the table's.
 pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
-    let rows: Vec<_> =
-        TABLE.iter().filter(|(name, ..)| op.is_none_or(|op| op.split(',').any(|op| op == *name))).collect();
+    let rows: Vec<_> = TABLE.iter().filter(|(name, ..)| op.is_none_or(|op| op == *name)).collect();
     if rows.is_empty() {
         let names: Vec<&str> = TABLE.iter().map(|(name, ..)| *name).collect();
         return Err(format!("no op is called '{}'; there are {}", op.unwrap_or_default(), names.join(", ")));
@@ -80,7 +100,7 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
             if sizes.is_empty() { table.iter().map(|s| s.to_string()).collect() } else { sizes.to_vec() };
         for text in table {
             let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
-            let case = numbers.and_then(|numbers| quantized(op, &numbers).or_else(|| plain(op, &numbers)));
+            let case = numbers.and_then(|numbers| case(op, &numbers));
             let (twin, inputs) = case.ok_or_else(|| format!("'{text}' is not of the form {meaning}"))?;
             cases.push(Case { op, sizes: text, twin, inputs });
         }
@@ -91,46 +111,108 @@ pub fn cases(op: Option<&str>, sizes: &[String]) -> Result<Vec<Case>, String> {
 /// An op, and the layouts of its inputs.
 type OnLayouts = (Box<dyn Twin>, Vec<Layout>);
 
+fn case(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (twin, shapes) = match dense(op, sizes) {
+        Some(case) => case,
+        None => return int8(op, sizes).or_else(|| quantized(op, sizes)).or_else(|| sparse(op, sizes)),
+    };
+    Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
+}
+
+/// Of whole numbers: two factors, their scales.
+fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let scale = |len: usize| Layout::new(&[len], DType::F32);
+    Some(match (op, sizes) {
+        ("int8_matmul", &[m, n, k]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
+        }
+        _ => return None,
+    })
+}
+
 fn conv(groups: usize, kernel: usize, stride: usize) -> Conv2d {
     Conv2d { stride: [stride; 2], padding: Padding::all(kernel / 2), groups, ..Default::default() }
 }
 
 /// Of f32 activations and quantized weights.
 fn quantized(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
-    let values = match op.split_once('_')?.0 {
-        "w8" => QuantType::I8,
-        "w4" => QuantType::I4,
-        "w1" => QuantType::Binary,
+    let (weights, op) = op.split_once('_')?;
+    let (values, granularity) = match weights {
+        "w8" => (QuantType::I8, Granularity::Channel(0)),
+        "w4" => (QuantType::I4, Granularity::Block(32)),
+        "w1" => (QuantType::Binary, Granularity::Channel(0)),
         _ => return None,
     };
-    let granularity = if values == QuantType::I4 { Granularity::Block(32) } else { Granularity::Channel(0) };
     let scheme = QuantScheme { values, granularity, ..Default::default() };
     let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
-    let (op, x, weight): (Box<dyn Twin>, _, _) = match (op.split_once('_')?.1, sizes) {
+    let weight = |shape: &[usize]| QuantLayout::new(scheme, shape).ok();
+    let inputs = |x: Layout, weight: &QuantLayout, bias: Option<Layout>| -> Option<Vec<Layout>> {
+        Some([x].into_iter().chain(weight.planes().ok()?).chain(bias).collect())
+    };
+    match (op, sizes) {
         ("linear", &[m, n, k]) => {
-            let weight = QuantLayout::new(scheme, &[n, k]).ok()?;
+            let weight = weight(&[n, k])?;
+            let inputs = inputs(f32s(&[m, k]), &weight, Some(f32s(&[n])))?;
             let options = Matmul { activation: Activation::Relu, ..Default::default() };
-            (Box::new(QuantizedMatmul { weight: weight.clone(), linear: true, options }), f32s(&[m, k]), weight)
+            Some((Box::new(QuantizedMatmul { weight, linear: true, options }), inputs))
         }
         ("conv2d", &[n, c, h, w, o, kernel, stride]) => {
-            let weight = QuantLayout::new(scheme, &[o, c, kernel, kernel]).ok()?;
-            let op = QuantizedConv2d { weight: weight.clone(), options: conv(1, kernel, stride) };
-            (Box::new(op), f32s(&[n, c, h, w]), weight)
+            let weight = weight(&[o, c, kernel, kernel])?;
+            let inputs = inputs(f32s(&[n, c, h, w]), &weight, None)?;
+            Some((Box::new(QuantizedConv2d { weight, options: conv(1, kernel, stride) }), inputs))
         }
+        _ => None,
+    }
+}
+
+/// A product with weights of which so many of a hundred are kept, spread evenly, in a sparse format: W x, with W (M, K) and x (K, N); or a
+/// convolution of 3 x 3, of which the first five sizes are those of the image and the output.
+fn sparse(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (shape, x, percent) = match *sizes {
+        [m, n, k, percent] => (vec![m, k], vec![k, n], percent),
+        [n, c, h, w, o, percent] => (vec![o, c, 3, 3], vec![n, c, h, w], percent),
         _ => return None,
     };
-    let planes = weight.planes().ok()?;
-    let bias = (weight.shape.len() == 2).then(|| f32s(&weight.shape[..1]));
-    Some((op, [x].into_iter().chain(planes).chain(bias).collect()))
+    let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
+    let share = |all: usize| all * percent.min(100) / 100;
+    let blocks = |[height, width]: [usize; 2], fill: usize| SparseFormat::Blocks {
+        size: [height, width],
+        entries: rows.div_ceil(height) * share(columns.div_ceil(width)).next_multiple_of(fill),
+    };
+    let (format, name) = match op.strip_prefix("conv2d_") {
+        Some(format) if sizes.len() == 6 => (format, "conv2d"),
+        None if sizes.len() == 4 => (op, "matmul"),
+        _ => return None,
+    };
+    let format = match format {
+        "bsr_32" => blocks([32, 32], 1),
+        "bsr_16" => blocks([16, 16], 1),
+        "vectors_32" => blocks([32, 1], 4),
+        "csr" => blocks([1, 1], 4),
+        "bitmask" => SparseFormat::Bitmask { entries: share(rows * columns) },
+        "two_four" => SparseFormat::TwoFour,
+        _ => return None,
+    };
+    let kept = if format == SparseFormat::TwoFour { rows * columns / 2 } else { share(rows * columns) };
+    let weight = SparseLayout { format, shape, dtype: DType::F32, kept, dense: true };
+    let mut inputs = vec![Layout::new(&x, DType::F32)];
+    inputs.extend(weight.planes().ok()?);
+    let twin: Box<dyn Twin> = if name == "conv2d" {
+        let options = Conv2d { padding: Padding::all(1), ..Default::default() };
+        Box::new(SparseConv2d { weight, options })
+    } else {
+        Box::new(SparseMatmul { weight, linear: false, options: Matmul::default() })
+    };
+    Some((twin, inputs))
 }
 
-/// Of f32 alone.
-fn plain(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
-    let (twin, shapes) = on_shapes(op, sizes)?;
-    Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
-}
+/// An op, and the shapes of its inputs, all f32.
+type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
 
-fn on_shapes(op: &str, sizes: &[usize]) -> Option<(Box<dyn Twin>, Vec<Vec<usize>>)> {
+fn dense(op: &str, sizes: &[usize]) -> Option<OnShapes> {
     Some(match (op, sizes) {
         ("matmul", &[m, n, k]) => (Box::new(Matmul::default()), vec![vec![m, k], vec![k, n]]),
         ("matmul", &[batch, m, n, k]) => (Box::new(Matmul::default()), vec![vec![batch, m, k], vec![batch, k, n]]),

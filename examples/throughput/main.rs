@@ -24,7 +24,7 @@ Verify and time each op over a table of shapes, as a share of the device's own l
 
 Usage: cargo run --release --example throughput -- [OPTIONS]
 
-  --op NAME,..       only these ops
+  --op NAME          only this op
   --shapes A,B,..    these sizes instead of the table's
   --adapter NAME     the first adapter whose name contains this
   --quick            one small shape of each op: to see that it works
@@ -105,7 +105,7 @@ impl Row {
         } else {
             let wrong = if *verified { "" } else { "  WRONG" };
             println!(
-                "{op:11} {shape:22} {variant:44} {ms_median:10.3} {ms_min:10.3} {gflops:9.2} {gbps:8.2} {:6.1} %{wrong}",
+                "{op:11} {shape:22} {variant:32} {ms_median:10.3} {ms_min:10.3} {gflops:9.2} {gbps:8.2} {:6.1} %{wrong}",
                 fraction_of_limit * 100.0
             );
         }
@@ -122,10 +122,9 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(gpu: &'a Gpu, case: &Case, elements: &[HostTensor]) -> tilewise::Result<Self> {
-        let inputs = elements.iter().map(|input| gpu.tensor_of(input)).collect::<tilewise::Result<Vec<AnyTensor>>>()?;
-        let layouts: Vec<_> = inputs.iter().map(AnyTensor::layout).collect();
-        let plan = case.twin.plan(gpu.profile(), &layouts)?;
-        let output = gpu.empty::<f32>(&plan.outputs[0].shape)?.into();
+        let inputs = elements.iter().map(|elements| gpu.upload(elements)).collect::<tilewise::Result<Vec<_>>>()?;
+        let plan = case.twin.plan(gpu.profile(), &case.inputs)?;
+        let output = gpu.allocate(&plan.outputs[0])?;
         gpu.warm_up(&[&plan], |_, _| ())?;
         Ok(Prepared { gpu, plan, inputs, output })
     }
@@ -263,7 +262,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     if !arguments.json {
         println!("{profile}");
         println!(
-            "{:11} {:22} {:44} {:>10} {:>10} {:>9} {:>8} {:>8}",
+            "{:11} {:22} {:32} {:>10} {:>10} {:>9} {:>8} {:>8}",
             "op", "shape", "variant", "ms median", "ms min", "GFLOP/s", "GB/s", "of limit"
         );
     }

@@ -95,8 +95,8 @@ fn blocks_of(tile: Tile, index: u32) -> array<Block, ROUNDS> {
 }
 
 // The invocation's blocks of the step that begins at `start`, with zeros from `end` on.
-fn fetch(blocks: array<Block, ROUNDS>, index: u32, start: u32, end: u32) -> array<mat4x4<Stage>, ROUNDS> {
-    var loaded: array<mat4x4<Stage>, ROUNDS>;
+fn fetch(blocks: array<Block, ROUNDS>, index: u32, start: u32, end: u32) -> array<Quad, ROUNDS> {
+    var loaded: array<Quad, ROUNDS>;
     // unroll
     for (var i = 0u; i < ROUNDS; i++) {
         let block = index + i * INVOCATIONS;

@@ -32,6 +32,9 @@ struct Params {
 const TILE_N: u32 = WG_X * COLUMNS;
 const A_LOADS: u32 = (ROWS + WG_X - 1u) / WG_X;
 const B_LOADS: u32 = COLUMNS / 4u;
+// Rows whose sums take turns: each waits for the one before of its own.
+const PAIR: u32 = 2u - ROWS % 2u;
+const FACTORS: u32 = 4u * product_PARTS;
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
@@ -63,42 +66,77 @@ fn main(
         b[c] = b_quads_begin(batch, first_column + c * WG_X * 4u, params.n);
     }
 
-    var sums: array<array<vec4<f32>, B_LOADS>, ROWS>;
+    var sums: array<array<vec4<product_Sum>, B_LOADS>, ROWS>;
+    var settled: array<array<vec4<product_Total>, B_LOADS>, ROWS>;
     let steps = steps_range(first_row, params.quads);
-    for (var quad = steps.x; quad < steps.y; quad++) {
-        let at = steps_place(quad);
-        if steps_SKIPS && steps_is_void(first_row, at) {
-            continue;
+    // Loops of their own, not a condition: drivers on the CPU take both ways of one.
+    for (var start = steps.x; start < steps.y; start += product_RUN) {
+        for (var quad = start; quad < min(start + product_RUN, steps.y); quad++) {
+            let at = steps_place(quad);
+            if steps_SKIPS && steps_is_void(first_row, at) {
+                continue;
+            }
+            var row_values: array<array<product_Factor, FACTORS>, A_LOADS>;
+            // unroll
+            for (var r = 0u; r < A_LOADS; r++) {
+                let loaded = a_load(a[r], quad);
+                // unroll
+                for (var q = 0u; q < FACTORS; q++) {
+                    row_values[r][q] = product_part(loaded[q / product_PARTS], q % product_PARTS);
+                }
+            }
+            // unroll
+            for (var c = 0u; c < B_LOADS; c++) {
+                let loaded = b_quads_turn(steps_load_b(b[c], at));
+                var column_values: array<vec4<product_Factor>, FACTORS>;
+                // unroll
+                for (var q = 0u; q < FACTORS; q++) {
+                    column_values[q] = product_parts(loaded[q / product_PARTS], q % product_PARTS);
+                }
+                // Sums stay in registers for all values of the step.
+                // unroll
+                for (var p = 0u; p < ROWS / PAIR; p++) {
+                    // unroll
+                    for (var q = 0u; q < FACTORS; q++) {
+                        // unroll
+                        for (var h = 0u; h < PAIR; h++) {
+                            let i = PAIR * p + h;
+                            let row_value = subgroupBroadcast(row_values[i / WG_X][q], i % WG_X);
+                            sums[i][c] = product_add_four(sums[i][c], row_value, column_values[q]);
+                        }
+                    }
+                }
+            }
         }
-        var row_values: array<vec4<f32>, A_LOADS>;
-        // unroll
-        for (var r = 0u; r < A_LOADS; r++) {
-            row_values[r] = a_load(a[r], quad);
-        }
-        // unroll
-        for (var c = 0u; c < B_LOADS; c++) {
-            let column_values = b_quads_turn(steps_load_b(b[c], at));
-            // A sum stays in registers for all four values of k.
+        if product_SETTLES {
             // unroll
             for (var i = 0u; i < ROWS; i++) {
                 // unroll
-                for (var q = 0u; q < 4u; q++) {
-                    sums[i][c] += subgroupBroadcast(row_values[i / WG_X][q], i % WG_X) * column_values[q];
+                for (var c = 0u; c < B_LOADS; c++) {
+                    settled[i][c] = product_total(settled[i][c], sums[i][c]);
+                    sums[i][c] = vec4<product_Sum>();
                 }
             }
         }
     }
 
+    var columns: array<out_Column, COLUMNS>;
+    // unroll
+    for (var j = 0u; j < COLUMNS; j++) {
+        columns[j] = out_column_of(batch, min(first_column + j / 4u * WG_X * 4u + j % 4u, params.n - 1u));
+    }
     // unroll
     for (var i = 0u; i < ROWS; i++) {
-        let row = first_row + i;
-        // unroll
-        for (var c = 0u; c < B_LOADS; c++) {
+        if first_row + i < params.m {
+            let row = out_row_of(batch, first_row + i);
             // unroll
-            for (var e = 0u; e < 4u; e++) {
-                let column = first_column + c * WG_X * 4u + e;
-                if row < params.m && column < params.n {
-                    out_store(batch, row, column, sums[i][c][e]);
+            for (var c = 0u; c < B_LOADS; c++) {
+                let totals = product_total(settled[i][c], sums[i][c]);
+                // unroll
+                for (var e = 0u; e < 4u; e++) {
+                    if first_column + c * WG_X * 4u + e < params.n {
+                        out_store_row(columns[4u * c + e], row, totals[e]);
+                    }
                 }
             }
         }

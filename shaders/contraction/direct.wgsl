@@ -50,9 +50,9 @@ fn main(
         b[j] = b_begin(batch, min(first_column + j * WG_X, params.n - 1u));
     }
 
-    var sums: array<array<f32, COLUMNS>, ROWS>;
+    var sums: array<array<product_Sum, COLUMNS>, ROWS>;
     for (var k = 0u; k < params.k; k++) {
-        var row_values: array<f32, ROWS>;
+        var row_values: array<a_Scalar, ROWS>;
         // unroll
         for (var i = 0u; i < ROWS; i++) {
             row_values[i] = a_load(a[i], k);
@@ -62,7 +62,7 @@ fn main(
             let column_value = b_load(b[j], k);
             // unroll
             for (var i = 0u; i < ROWS; i++) {
-                sums[i][j] += row_values[i] * column_value;
+                sums[i][j] = product_add(sums[i][j], row_values[i], column_value);
             }
         }
     }

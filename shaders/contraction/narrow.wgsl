@@ -37,7 +37,7 @@ const ROW_BLOCKS: u32 = ROWS / 4u;
 const TILE_N: u32 = 4u * WG_X;
 // The upper half of the invocations along k hands its sums to the lower half.
 const HALF: u32 = WG_Y / 2u;
-var<workgroup> handed: array<array<array<vec4<f32>, WG_X>, HALF>, ROWS>;
+var<workgroup> handed: array<array<array<vec4<product_Sum>, WG_X>, HALF>, ROWS>;
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
@@ -66,7 +66,7 @@ fn main(
     }
     let b = b_quads_begin(batch, first_column, params.n);
 
-    var sums: array<vec4<f32>, ROWS>;
+    var sums: array<vec4<product_Sum>, ROWS>;
     for (var quad = first / 4u + lane.y; 4u * quad < end; quad += WG_Y) {
         let columns = b_quads_turn(b_quads_load_to(b, quad, end));
         // unroll
@@ -76,7 +76,7 @@ fn main(
             for (var e = 0u; e < 4u; e++) {
                 // unroll
                 for (var q = 0u; q < 4u; q++) {
-                    sums[4u * i + e] += rows[q][e] * columns[q];
+                    sums[4u * i + e] = product_add_four(sums[4u * i + e], rows[q][e], columns[q]);
                 }
             }
         }

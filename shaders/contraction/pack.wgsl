@@ -1,4 +1,4 @@
-// Copies an operand of a contraction into panels of vec4, whole ones, so that it is read densely, 16 bytes at once:
+// Copies an operand of a contraction into panels of vec4, floats or words, whole ones, so that it is read densely, 16 bytes at once:
 //
 //     KS = 4:  panels[batch, outer / PANEL, k / 4, outer % PANEL]        = the values at 4 values of k
 //     KS = 1:  panels[batch, outer / PANEL, k, outer % PANEL / 4]        = the values of 4 neighbours in outer
@@ -46,13 +46,13 @@ fn main(
         sources[i] = source_begin(batch, min(outer + i, params.outer - 1u));
     }
     for (var step = first; step < min(first + RUN, params.steps); step++) {
-        var values: vec4<f32>;
+        var values: vec4<source_Scalar>;
         // unroll
         for (var i = 0u; i < OUTERS; i++) {
             // unroll
             for (var j = 0u; j < KS; j++) {
                 let k = step * KS + j;
-                values[i + j] = select(0.0, source_load(sources[i], min(k, params.k - 1u)), k < params.k);
+                values[i + j] = select(source_Scalar(), source_load(sources[i], min(k, params.k - 1u)), k < params.k);
             }
         }
         panels_store((panel * params.steps + step) * WIDTH + run % WIDTH, values);

@@ -36,8 +36,8 @@ const COLUMN_BLOCKS: u32 = COLUMNS / 4u;
 // Vectors of a panel for one k; one of padding keeps invocations that store neighbours in k off the same banks. The arrays are
 // nested so that the first index is a constant where it counts, and the check of the second, where checks are on, is the same
 // for every k: it leaves the loop.
-var<workgroup> panel_a: array<array<vec4<f32>, A_WIDTH + 1u>, STEP>;
-var<workgroup> panel_b: array<array<vec4<f32>, B_WIDTH + 1u>, STEP>;
+var<workgroup> panel_a: array<array<vec4<Stage>, A_WIDTH + 1u>, STEP>;
+var<workgroup> panel_b: array<array<vec4<Stage>, B_WIDTH + 1u>, STEP>;
 
 // The place of a block in its panel: four values of k, and a vector for each. Where k is dense, pairs of invocations take 8 values of a row:
 // 32 bytes, the least that memory gives.
@@ -62,7 +62,7 @@ fn main(
     let tile = tile_of(group);
     let blocks = blocks_of(tile, index);
 
-    var sums: array<array<vec4<f32>, COLUMN_BLOCKS>, ROWS>;
+    var sums: array<array<vec4<product_Sum>, COLUMN_BLOCKS>, ROWS>;
     let first = next(tile, tile.first);
     for (var start = first; ; start = next(tile, start + STEP)) {
         let loaded = fetch(blocks, index, start, tile.end);
@@ -70,7 +70,7 @@ fn main(
         if start > first {
             // unroll
             for (var step = 0u; step < STEP; step++) {
-                var rows: array<vec4<f32>, ROW_BLOCKS>;
+                var rows: array<vec4<Stage>, ROW_BLOCKS>;
                 // unroll
                 for (var i = 0u; i < ROW_BLOCKS; i++) {
                     rows[i] = panel_a[step][lane.y + i * WG_Y];
@@ -80,7 +80,7 @@ fn main(
                     let columns = panel_b[step][lane.x + j * WG_X];
                     // unroll
                     for (var i = 0u; i < ROWS; i++) {
-                        sums[i][j] += rows[i / 4u][i % 4u] * columns;
+                        sums[i][j] = product_add_four(sums[i][j], rows[i / 4u][i % 4u], columns);
                     }
                 }
             }

@@ -1,51 +1,38 @@
-// The end of a contraction: out = activate(alpha * sum + beta * addend), in this order.
+// The end of a contraction: out = activate(alpha * sum + beta * addend + residual), in this order.
 //
 // Where the planner had to split k over several dispatches, only the last applies the epilogue; all but the first add to
 // what is there already.
 struct Params {
-    offset: u32,
-    batch_0: u32,
-    batch_1: u32,
-    batch_2: u32,
-    row_stride: u32,
-    column_first: u32, // with COLUMNS_SPLIT a column is (outer, inner): an image and a pixel in it
-    column_inner: u32,
-    column_outer_stride: u32,
     first: u32, // of the parts of k: 1 or 0
     last: u32,
     alpha: f32,
 }
 
-@group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
+// What is found once for a column, and for a row.
+alias Column = State;
+alias Row = u32;
 
-// A column of a batch entry, and where its first row lies: found once for all rows, since it takes a division.
-struct State {
-    batch: vec3<u32>,
-    column: u32,
-    base: u32,
+fn column_of(batch: vec3<u32>, column: u32) -> Column {
+    return begin(batch, column);
 }
 
-fn begin(batch: vec3<u32>, column: u32) -> State {
-    let entry = params.offset + dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
-    if COLUMNS_SPLIT {
-        let c = column + params.column_first;
-        return State(batch, column, entry + c / params.column_inner * params.column_outer_stride + c % params.column_inner);
-    }
-    return State(batch, column, entry + column);
+fn row_of(batch: vec3<u32>, row: u32) -> Row {
+    return row;
 }
 
 fn store(batch: vec3<u32>, row: u32, column: u32, sum: f32) {
     store_row(begin(batch, column), row, sum);
 }
 
-fn store_row(state: State, row: u32, sum: f32) {
-    let at = state.base + row * params.row_stride;
+fn store_row(state: Column, row: Row, sum: f32) {
+    let at = place(state, row);
     var value = sum;
     if params.first == 0u {
         value += f32(data[at]);
     }
     if params.last == 1u {
-        value = activate(params.alpha * value + addend_load(state.batch, row, state.column));
+        value = params.alpha * value + addend_load(state.batch, row, state.column);
+        value = activate(value + residual_load(at - start()));
     }
     data[at] = Elem(value);
 }

@@ -3,8 +3,8 @@ struct Params {
     offset: u32, // in vectors
 }
 
-@group(0) @binding(BINDING) var<storage, read_write> data: array<vec4<f32>>;
+@group(0) @binding(BINDING) var<storage, read_write> data: array<vec4<Elem>>;
 
-fn store(vector: u32, values: vec4<f32>) {
+fn store(vector: u32, values: vec4<Elem>) {
     data[params.offset + vector] = values;
 }

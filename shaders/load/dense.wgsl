@@ -25,6 +25,6 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 }
 
 // The value at k, which is in range.
-fn load(state: State, k: u32) -> f32 {
-    return f32(data[state.base + k / TAPS * params.k_stride + k % TAPS]);
+fn load(state: State, k: u32) -> Scalar {
+    return Scalar(data[state.base + k / TAPS * params.k_stride + k % TAPS]);
 }

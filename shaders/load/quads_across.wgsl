@@ -25,9 +25,9 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
+fn quads_load(quads: Quads, quad: u32) -> Quad {
     let first = quads.base + 4u * quad * quads.k_stride;
-    return mat4x4<Stage>(
+    return Quad(
         vec4<Stage>(data[first]),
         vec4<Stage>(data[first + quads.k_stride]),
         vec4<Stage>(data[first + 2u * quads.k_stride]),
@@ -36,8 +36,8 @@ fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
-    var loaded: mat4x4<Stage>;
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> Quad {
+    var loaded: Quad;
     // unroll
     for (var q = 0u; q < 4u; q++) {
         let at = 4u * quad + q;
@@ -48,13 +48,13 @@ fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
+fn quads_turn(loaded: Quad) -> Quad {
     return loaded;
 }
 
 // A block of four values of k, wherever they are; beyond k, which is not 0, zeros.
-fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> mat4x4<Stage> {
-    var loaded: mat4x4<Stage>;
+fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> Quad {
+    var loaded: Quad;
     // unroll
     for (var q = 0u; q < 4u; q++) {
         let row = vec4<Stage>(data[quads.base + min(at[q], k - 1u) * quads.k_stride]);

@@ -22,8 +22,8 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
-    return mat4x4<Stage>(
+fn quads_load(quads: Quads, quad: u32) -> Quad {
+    return Quad(
         vec4<Stage>(data[quads.bases.x + quad]),
         vec4<Stage>(data[quads.bases.y + quad]),
         vec4<Stage>(data[quads.bases.z + quad]),
@@ -32,7 +32,7 @@ fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> Quad {
     var loaded = quads_load(quads, min(quad, (k - 1u) / 4u));
     // unroll
     for (var i = 0u; i < 4u; i++) {
@@ -42,6 +42,6 @@ fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
-    return transpose(loaded);
+fn quads_turn(loaded: Quad) -> Quad {
+    return product_turn(loaded);
 }

@@ -15,8 +15,8 @@ fn quads_begin(batch: vec3<u32>, outer: u32, size: u32) -> Quads {
 }
 
 // Loads a block; only what is made of it waits for the loads.
-fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
-    var loaded: mat4x4<Stage>;
+fn quads_load(quads: Quads, quad: u32) -> Quad {
+    var loaded: Quad;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
@@ -28,32 +28,32 @@ fn quads_load(quads: Quads, quad: u32) -> mat4x4<Stage> {
 }
 
 // The same with zeros from k on, which is not 0.
-fn quads_load_to(quads: Quads, quad: u32, k: u32) -> mat4x4<Stage> {
-    var loaded: mat4x4<Stage>;
+fn quads_load_to(quads: Quads, quad: u32, k: u32) -> Quad {
+    var loaded: Quad;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
         for (var q = 0u; q < 4u; q++) {
             let at = 4u * quad + q;
-            loaded[q][i] = Stage(select(0.0, load(quads.rows[i], min(at, k - 1u)), at < k));
+            loaded[q][i] = Stage(select(Scalar(), load(quads.rows[i], min(at, k - 1u)), at < k));
         }
     }
     return loaded;
 }
 
 // Of a block loaded: vector q holds the values of the four rows at 4 * quad + q.
-fn quads_turn(loaded: mat4x4<Stage>) -> mat4x4<Stage> {
+fn quads_turn(loaded: Quad) -> Quad {
     return loaded;
 }
 
 // A block of four values of k, wherever they are; beyond k, which is not 0, zeros.
-fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> mat4x4<Stage> {
-    var loaded: mat4x4<Stage>;
+fn quads_gather(quads: Quads, at: vec4<u32>, k: u32) -> Quad {
+    var loaded: Quad;
     // unroll
     for (var i = 0u; i < 4u; i++) {
         // unroll
         for (var q = 0u; q < 4u; q++) {
-            loaded[q][i] = Stage(select(0.0, load(quads.rows[i], min(at[q], k - 1u)), at[q] < k));
+            loaded[q][i] = Stage(select(Scalar(), load(quads.rows[i], min(at[q], k - 1u)), at[q] < k));
         }
     }
     return loaded;

@@ -24,6 +24,6 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 }
 
 // The values at 4 * quad to 4 * quad + 3.
-fn load(state: State, quad: u32) -> vec4<f32> {
-    return vec4<f32>(data[state.base + quad * state.quad_stride]);
+fn load(state: State, quad: u32) -> vec4<Scalar> {
+    return vec4<Scalar>(data[state.base + quad * state.quad_stride]);
 }

@@ -5,7 +5,7 @@
 //     convolution:  x[image, channel, y * stride - padding + r * dilation]      step = stride, tap =  dilation, SPREAD = 1
 //     transposed:   x[image, channel, (y + padding - r * dilation) / stride]    step = 1,      tap = -dilation, SPREAD = stride
 //
-// and alike across; 0 where that lies outside of the image or the division leaves a rest: there lie the zeros that the
+// and alike across; the fill, 0 of floats, where that lies outside of the image or the division leaves a rest: there lie the zeros that the
 // stride puts between the image's rows. Constants, since each load divides by them: KERNEL_H, KERNEL_W, SPREAD_H, SPREAD_W;
 // with a spread of 1 those divisions fold away.
 //
@@ -38,6 +38,7 @@ struct State {
     base: u32,
     y: u32, // of tap (0, 0)
     x: u32,
+    fill: Scalar, // what lies outside of the image
 }
 
 // Fixes the batch entry (the group) and the column.
@@ -49,19 +50,20 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
         params.offset + entry + column / params.pixels * params.image_stride,
         pixel / params.out_width * params.step_h + params.origin_h,
         pixel % params.out_width * params.step_w + params.origin_w,
+        fill_value(),
     );
 }
 
-// The value at k, which is in range. A zero is read from the image's first pixel and dropped.
-fn load(state: State, k: u32) -> f32 {
+// The value at k, which is in range. Instead of the fill, the image's first pixel is read and dropped.
+fn load(state: State, k: u32) -> Scalar {
     let y = state.y + k / KERNEL_W % KERNEL_H * params.tap_h;
     let x = state.x + k % KERNEL_W * params.tap_w;
     let inside = y < params.height && x < params.width && y % SPREAD_H == 0u && x % SPREAD_W == 0u;
     let at = k / (KERNEL_H * KERNEL_W) * params.channel_stride + y / SPREAD_H * params.row_stride + x / SPREAD_W;
-    return select(0.0, f32(data[state.base + select(0u, at, inside)]), inside);
+    return select(state.fill, Scalar(data[state.base + select(0u, at, inside)]), inside);
 }
 
 // The same column with k counted from a channel on.
 fn from_channel(state: State, channel: u32) -> State {
-    return State(state.base + channel * params.channel_stride, state.y, state.x);
+    return State(state.base + channel * params.channel_stride, state.y, state.x, state.fill);
 }

@@ -8,5 +8,5 @@ struct Params {
 fn load(at: u32) -> i32 {
     let i = params.offset + at;
     let byte = (data[i / 4u] >> (8u * (i % 4u))) & 255u;
-    return select(i32(byte), extractBits(i32(byte), 0u, 8u), LOW < 0);
+    return select(i32(byte), i32(byte << 24u) >> 24u, LOW < 0);
 }

@@ -34,7 +34,7 @@ fn is_void(row: u32, at: Place) -> bool {
     return false;
 }
 
-fn load_b(quads: b_Quads, at: Place) -> mat4x4<Stage> {
+fn load_b(quads: b_Quads, at: Place) -> Quad {
     if WHOLE {
         return b_quads_load(quads, at);
     }
@@ -42,6 +42,6 @@ fn load_b(quads: b_Quads, at: Place) -> mat4x4<Stage> {
 }
 
 // The same with zeros from k on, which is not 0.
-fn load_b_to(quads: b_Quads, at: Place, k: u32) -> mat4x4<Stage> {
+fn load_b_to(quads: b_Quads, at: Place, k: u32) -> Quad {
     return b_quads_load_to(quads, at, params.k);
 }

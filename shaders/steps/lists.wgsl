@@ -32,10 +32,10 @@ fn is_void(row: u32, at: Place) -> bool {
     return false;
 }
 
-fn load_b(quads: b_Quads, at: Place) -> mat4x4<Stage> {
+fn load_b(quads: b_Quads, at: Place) -> Quad {
     return b_quads_gather(quads, at, params.k);
 }
 
-fn load_b_to(quads: b_Quads, at: Place, k: u32) -> mat4x4<Stage> {
+fn load_b_to(quads: b_Quads, at: Place, k: u32) -> Quad {
     return b_quads_gather(quads, at, params.k);
 }

@@ -26,11 +26,11 @@ fn is_void(row: u32, at: Place) -> bool {
     return !occupied_bit((params.group + row / HEIGHT) * params.across + 4u * at / WIDTH);
 }
 
-fn load_b(quads: b_Quads, at: Place) -> mat4x4<Stage> {
+fn load_b(quads: b_Quads, at: Place) -> Quad {
     return b_quads_load(quads, at);
 }
 
 // The same with zeros from k on, which is not 0.
-fn load_b_to(quads: b_Quads, at: Place, k: u32) -> mat4x4<Stage> {
+fn load_b_to(quads: b_Quads, at: Place, k: u32) -> Quad {
     return b_quads_load_to(quads, at, k);
 }

@@ -10,6 +10,7 @@ mod quads;
 pub(crate) mod quantized;
 pub(crate) mod sparse;
 pub(crate) mod stored;
+pub(crate) mod whole;
 mod winograd;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use self::quads::Side;
 use self::quantized::Quantized;
 use self::sparse::Sparse;
 use self::stored::Stored;
+use self::whole::{Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::{LOAD_BITS, activation, wgsl};
@@ -47,12 +49,16 @@ const SPARSE: ShaderFile = shader!("contraction/sparse.wgsl");
 const CHUNKS: ShaderFile = shader!("contraction/chunks.wgsl");
 const DENSE: ShaderFile = shader!("load/dense.wgsl");
 const WINDOWS: ShaderFile = shader!("load/windows.wgsl");
+const PLACE: ShaderFile = shader!("epilogue/place.wgsl");
 const LINEAR: ShaderFile = shader!("epilogue/linear.wgsl");
+const FLOAT: ShaderFile = shader!("product/float.wgsl");
 const ADDEND: ShaderFile = shader!("epilogue/addend.wgsl");
 const NO_ADDEND: ShaderFile = shader!("epilogue/no_addend.wgsl");
+const RESIDUAL: ShaderFile = shader!("epilogue/residual.wgsl");
+const NO_RESIDUAL: ShaderFile = shader!("epilogue/no_residual.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
-/// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j])`.
+/// `out[batch, i, j] = activation(alpha * sum over k of a[batch, i, k] * b[batch, j, k] + beta * addend[batch, i, j] + residual[batch, i, j])`.
 ///
 /// Strides count elements. Batch dimensions are listed outermost first; an operand that broadcasts one has stride 0 there.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,16 +81,21 @@ pub struct Contraction {
     pub alpha: f32,
     /// The addend with its factor beta.
     pub addend: Option<Addend>,
+    /// What is added after it, in the order of the output.
+    pub residual: Option<Residual>,
     /// Applied last.
     pub activation: Activation,
     /// Whether factors may be rounded.
     pub precision: Precision,
+    /// Of whole numbers: what words hold, and how sums of their products end. Strides, and k, then count words, and the factor and the
+    /// addend above are not used.
+    pub whole: Option<Whole>,
 }
 
 impl Contraction {
     /// Whether sums may be cut along k: each part but the first adds to what lies in the output, which f16 would round.
     fn cuts_k(&self) -> bool {
-        self.out.dtype == DType::F32 && self.a.addressing.cuts_k() && self.b.addressing.cuts_k()
+        self.whole.is_none() && self.out.dtype == DType::F32 && self.a.addressing.cuts_k() && self.b.addressing.cuts_k()
     }
 }
 
@@ -151,6 +162,8 @@ pub struct Windows {
     pub padding: [usize; 2],
     /// Whether the stride spreads the input instead of the windows.
     pub transposed: bool,
+    /// What lies around the image.
+    pub fill: Fill,
 }
 
 /// Where a contraction's results go: always output 0.
@@ -181,6 +194,15 @@ pub struct Addend {
     pub column: usize,
     /// Its factor.
     pub beta: f32,
+}
+
+/// An input that lies as the output does, and is added to it before the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Residual {
+    /// The number of the input.
+    pub input: usize,
+    /// Its element type.
+    pub dtype: DType,
 }
 
 /// A body with its tile.
@@ -486,6 +508,9 @@ pub(crate) fn build(
         }
         None => {}
     }
+    if let Some(whole) = &problem.whole {
+        whole.expect(operands.op, variant)?;
+    }
     if variant.winograd > 0 {
         return winograd::build(problem, variant, operands, profile);
     }
@@ -575,7 +600,8 @@ pub(crate) fn turned(problem: &Contraction, op: &'static str) -> Result<Contract
     let out = Target { row: 1, columns: Some((1, problem.out.row)), ..problem.out.clone() };
     let turn = |addend: &Addend| Addend { row: addend.column, column: addend.row, ..addend.clone() };
     let (a, b, addend) = (problem.b.clone(), problem.a.clone(), problem.addend.as_ref().map(turn));
-    Ok(Contraction { m: n, n: m, a, b, out, addend, ..problem.clone() })
+    let whole = problem.whole.clone().map(Whole::turned);
+    Ok(Contraction { m: n, n: m, a, b, out, addend, whole, ..problem.clone() })
 }
 
 /// Refuses a body of whole subgroups where the device has none of that size, or several sizes.
@@ -710,20 +736,22 @@ impl Divisible for Pieces<'_> {
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
         let (m, n, _) = self.dims();
-        let Contraction { a, b, out, addend, .. } = self.problem;
+        let Contraction { a, b, out, addend, residual, .. } = self.problem;
         let mut spans = vec![
             (Slot::Input(a.input), bytes(self.operand(a, region, m), a.dtype)),
             (Slot::Input(b.input), bytes(self.operand(b, region, n), b.dtype)),
             (Slot::Output(0), bytes(self.target(region), out.dtype)),
         ];
         spans.extend(addend.iter().map(|add| (Slot::Input(add.input), bytes(self.addend(add, region), add.dtype))));
+        spans.extend(residual.map(|add| (Slot::Input(add.input), bytes(self.target(region), add.dtype))));
         let scratch = self.scratch(region).into_iter().enumerate();
         spans.extend(scratch.map(|(number, bytes)| (Slot::Scratch(number), 0..bytes)));
         spans
     }
 
     fn flops(&self, region: &Region) -> f64 {
-        2.0 * region.0.iter().map(|range| range.len() as f64).product::<f64>()
+        let products = self.problem.whole.as_ref().map_or(1.0, |whole| whole.words.values() as f64);
+        2.0 * products * region.0.iter().map(|range| range.len() as f64).product::<f64>()
     }
 }
 
@@ -764,9 +792,7 @@ fn dispatch(
         assembly.constant("", "ACROSS", Value::Bool(variant.body == Body::SparseRows));
         assembly.constant("", "WHOLE", Value::Bool(quads::whole(k)));
     }
-    if variant.body.is_in_steps() || variant.body == Body::FewRows {
-        assembly.constant("", "Stage", staged_type(variant.body));
-    }
+    bind_product(&mut assembly, pieces.problem, variant.body, profile);
     workgroup_arrays(&mut assembly, variant);
     assembly.size("", "m", m)?.size("", "n", n)?;
     match pieces.feeds {
@@ -806,28 +832,49 @@ fn dispatch(
 /// Fills the hooks of the epilogue. Returns the bytes that it reads and writes.
 fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
     let problem = pieces.problem;
-    let (_, n_dim, k_dim) = pieces.dims();
+    let k_dim = pieces.dims().2;
     activation(assembly, problem.activation);
-    let range = bytes(pieces.target(region), problem.out.dtype);
-    let moved = range.end - range.start;
+    let moved = bind_place(assembly, pieces, region)?;
+    if let Some(whole) = &problem.whole {
+        return Ok(moved + whole.bind_end(assembly, pieces, region)?);
+    }
     assembly.fragment("out", LINEAR);
-    assembly.bind(
-        "out",
-        Binding { slot: Slot::Output(0), range, access: Access::Write, element: problem.out.dtype.size() },
-    );
-    assembly.constant("out", "Elem", Value::Type(wgsl(problem.out.dtype)));
-    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(problem.out.columns.is_some()));
     // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
     assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
     assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
-    batch_strides(assembly, "out", &problem.out.batch)?;
-    let (column_inner, column_outer) = problem.out.columns.unwrap_or((1, 0));
-    assembly.size("out", "row_stride", problem.out.row)?;
-    assembly.size("out", "column_first", region.0[n_dim].start % column_inner)?;
-    assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
     assembly.param("out", "alpha", Param::F32(problem.alpha));
 
-    Ok(moved + bind_addend(assembly, pieces, region)?)
+    Ok(moved + bind_addend(assembly, pieces, region)? + bind_residual(assembly, pieces, region))
+}
+
+/// Fills the hook of what is added after the addend. Returns the bytes that it reads.
+fn bind_residual(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> u64 {
+    let Some(residual) = pieces.problem.residual else {
+        assembly.fragment("residual", NO_RESIDUAL);
+        return 0;
+    };
+    let range = bytes(pieces.target(region), residual.dtype);
+    let moved = range.end - range.start;
+    assembly.fragment("residual", RESIDUAL).constant("residual", "Elem", Value::Type(wgsl(residual.dtype)));
+    assembly.bind("residual", read(residual.input, range, residual.dtype));
+    moved
+}
+
+/// The part of the epilogue that knows where results go. Returns the bytes that it writes.
+fn bind_place(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+    let out = &pieces.problem.out;
+    let range = bytes(pieces.target(region), out.dtype);
+    let moved = range.end - range.start;
+    assembly.fragment("out", PLACE);
+    assembly.bind("out", Binding { slot: Slot::Output(0), range, access: Access::Write, element: out.dtype.size() });
+    assembly.constant("out", "Elem", Value::Type(wgsl(out.dtype)));
+    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(out.columns.is_some()));
+    batch_strides(assembly, "out", &out.batch)?;
+    let (column_inner, column_outer) = out.columns.unwrap_or((1, 0));
+    assembly.size("out", "row_stride", out.row)?;
+    assembly.size("out", "column_first", region.0[pieces.dims().1].start % column_inner)?;
+    assembly.size("out", "column_inner", column_inner)?.size("out", "column_outer_stride", column_outer)?;
+    Ok(moved)
 }
 
 /// Fills the hook of the epilogue's addend. Returns the bytes that it reads.
@@ -908,7 +955,7 @@ fn bind_side(
 }
 
 /// Fills an operand's hook with the loader of its addressing; `first` is its first row or column.
-fn bind_operand(
+pub(crate) fn bind_operand(
     assembly: &mut Assembly,
     hook: &'static str,
     operand: &Operand,
@@ -917,6 +964,7 @@ fn bind_operand(
 ) -> Result<()> {
     assembly.bind(hook, read(operand.input, range, operand.dtype));
     assembly.constant(hook, "Elem", Value::Type(wgsl(operand.dtype)));
+    bind_scalar(assembly, hook, operand.dtype);
     match &operand.addressing {
         Addressing::Sparse(_) | Addressing::Quantized(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
@@ -932,6 +980,7 @@ fn bind_operand(
         }
         Addressing::Windows(windows) => {
             assembly.fragment(hook, WINDOWS);
+            whole::bind_fill(assembly, windows.fill, operand.dtype);
             assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand)));
             bind_windows(assembly, hook, windows, first)?;
         }
@@ -988,7 +1037,23 @@ fn batch_strides(assembly: &mut Assembly, hook: &str, batch: &[usize]) -> Result
     Ok(())
 }
 
-/// The type in which a body's loaders hand on blocks of four by four.
-fn staged_type(body: Body) -> Value {
-    Value::Type(if body == Body::Cooperative { "f16" } else { "f32" })
+/// What the loaders of a hook hand on: words as they are, floats of any size as f32.
+fn bind_scalar(assembly: &mut Assembly, hook: &'static str, dtype: DType) {
+    assembly.constant(hook, "Scalar", Value::Type(dtype.word()));
+}
+
+/// Fills the hook of the products, and names what bodies and loaders hand on in blocks of four by four.
+fn bind_product(assembly: &mut Assembly, problem: &Contraction, body: Body, profile: &DeviceProfile) {
+    let [stage, quad] = match (&problem.whole, body) {
+        (Some(_), _) => ["u32", "array<vec4<u32>, 4>"],
+        (None, Body::Cooperative) => ["f16", "mat4x4<f16>"],
+        (None, _) => ["f32", "mat4x4<f32>"],
+    };
+    assembly.constant("", "Stage", Value::Type(stage)).constant("", "Quad", Value::Type(quad));
+    match &problem.whole {
+        Some(whole) => whole.bind_product(assembly, body, profile),
+        None => {
+            assembly.fragment("product", FLOAT);
+        }
+    }
 }

@@ -196,6 +196,13 @@ impl<'a> Kernel<'a> {
         Ok(self)
     }
 
+    /// Adds to the counts of an output.
+    pub fn counts(mut self, hook: &'static str, number: usize) -> Result<Self> {
+        let bytes = self.operand(Slot::Output(number)).map_or(0, Layout::bytes);
+        self.bind(hook, COUNTS, Slot::Output(number), bytes, Access::Write)?;
+        Ok(self)
+    }
+
     /// Reads or writes scratch memory of words.
     pub fn scratch(
         mut self,

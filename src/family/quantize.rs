@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::family::{LOAD_BYTES, LOAD_VALUES, STORE_VALUES, wgsl};
 use crate::layout::{DType, count};
 use crate::op::quantize::{Granularity, QuantLayout, QuantType};
-use crate::plan::{Access, Dispatch, Slot};
+use crate::plan::{Access, Dispatch, Param, Slot};
 use crate::problem::{Built, Candidate, Operands};
 use crate::profile::DeviceProfile;
 
@@ -21,6 +21,9 @@ const PACK: ShaderFile = shader!("quantize/pack.wgsl");
 const UNPACK: ShaderFile = shader!("quantize/unpack.wgsl");
 const LINEAR: ShaderFile = shader!("quantize/linear.wgsl");
 const OF_BYTES: ShaderFile = shader!("quantize/numbers.wgsl");
+const EXTREMES: ShaderFile = shader!("quantize/extremes.wgsl");
+const CARRY: ShaderFile = shader!("quantize/carry.wgsl");
+const HISTOGRAM: ShaderFile = shader!("quantize/histogram.wgsl");
 const QUOTIENT: ShaderFile = shader!("quantize/quotient.wgsl");
 const SATURATED: ShaderFile = shader!("quantize/saturated.wgsl");
 const LEVEL: ShaderFile = shader!("quantize/level.wgsl");
@@ -53,6 +56,13 @@ pub enum Quantize {
     OfBytes(Scaling),
     /// Numbers into bytes, by a scale of their own.
     DynamicBytes,
+    /// The ranges of numbers, beside what was found before.
+    Ranges(QuantLayout),
+    /// How many numbers begin with which bits, beside what was counted before.
+    Histogram {
+        /// How many bits of a number are left out.
+        shift: u32,
+    },
 }
 
 /// What of bytes shares a scale.
@@ -179,6 +189,8 @@ pub(crate) fn candidates(problem: &Quantize) -> Vec<Candidate<()>> {
         Quantize::Bytes(_) => "quantize/linear",
         Quantize::OfBytes(_) => "quantize/linear numbers",
         Quantize::DynamicBytes => "quantize/dynamic linear",
+        Quantize::Ranges(_) => "quantize/ranges",
+        Quantize::Histogram { .. } => "quantize/histogram",
     };
     vec![Candidate { variant: (), name: name.into(), why: "runs within any limits".into() }]
 }
@@ -209,6 +221,8 @@ pub(crate) fn build(problem: &Quantize, operands: &Operands<'_>, profile: &Devic
             built.dispatches.push(build.bytes(&groups, Scales::Found)?);
             Ok(built)
         }
+        Quantize::Ranges(layout) => build.extremes(&Groups::of(layout)?),
+        Quantize::Histogram { shift } => Ok(Built::scalar(build.histogram(*shift)?)),
     }
 }
 
@@ -356,11 +370,39 @@ impl<'a> Build<'a> {
         kernel.output("scales", 1)?.size("groups", groups.count())?.size("parts", groups.parts())
     }
 
+    /// The ranges of parts, in scratch memory, and how many words those are.
+    fn ranges(&self, groups: &Groups) -> Result<(Dispatch, u64)> {
+        let parts = groups.count() * groups.parts();
+        let found = 2 * parts as u64;
+        let kernel = self.walking(RANGES, groups)?.scratch("ranges", STORE_VALUES, 0, found, Access::Write)?;
+        Ok((kernel.dispatch(parts)?, found))
+    }
+
+    /// The ranges of parts, together with those before.
+    fn extremes(&self, groups: &Groups) -> Result<Built> {
+        let (ranges, found) = self.ranges(groups)?;
+        let kernel = self.kernel(EXTREMES).scratch("ranges", LOAD_VALUES, 0, found, Access::Read)?;
+        let kernel = kernel.input("before", LOAD_VALUES, 1)?.output("out", 0)?;
+        let kernel = kernel.size("groups", groups.count())?.size("parts", groups.parts())?;
+        let extremes = kernel.dispatch(groups.count())?;
+        Ok(Built { scratch: vec![4 * found], ..Built::scalar(vec![ranges, extremes]) })
+    }
+
+    fn histogram(&self, shift: u32) -> Result<Vec<Dispatch>> {
+        let (bins, total) = (self.operands.outputs[0].len(), self.operands.inputs[0].len());
+        let kernel = self.kernel(CARRY).input("before", LOAD_VALUES, 1)?.output("out", 0)?;
+        let carry = kernel.size("total", bins)?.dispatch(bins.div_ceil(4))?;
+        // Enough for zeros to be added up.
+        const RUN: usize = 16;
+        let mut kernel = self.kernel(HISTOGRAM).bits("x", Slot::Input(0))?.counts("counts", 0)?;
+        kernel.assembly().param("", "shift", Param::U32(shift));
+        let kernel = kernel.size("total", total)?.size("run", RUN)?;
+        Ok(vec![carry, kernel.dispatch(total.div_ceil(RUN))?])
+    }
+
     /// The scales and zero points of ranges.
     fn scales(&self, groups: &Groups, values: QuantType, symmetric: bool) -> Result<Built> {
-        let found = 2 * (groups.count() * groups.parts()) as u64;
-        let kernel = self.walking(RANGES, groups)?.scratch("ranges", STORE_VALUES, 0, found, Access::Write)?;
-        let ranges = kernel.dispatch(groups.count() * groups.parts())?;
+        let (ranges, found) = self.ranges(groups)?;
         let mut kernel = self.gathering(SCALES, groups)?.scratch("ranges", LOAD_VALUES, 0, found, Access::Read)?;
         constants(&mut kernel, values);
         let [low, high] = values.range();

@@ -41,6 +41,11 @@ pub enum Way {
 /// A way and the variant of a contraction.
 pub(crate) type Variant = (Way, contraction::Variant);
 
+/// The error of an op whose dense form is no contraction.
+pub(crate) fn no_contraction(op: &'static str) -> Error {
+    Error::Unsupported { what: format!("{op} with weights of its kind"), why: "its dense form is no sum of products" }
+}
+
 /// The contraction of a dense op with its weights on the left, x in input 0 and the addend in this one; `turned`, where it has them on the
 /// right.
 pub(crate) fn with_planes(
@@ -49,10 +54,7 @@ pub(crate) fn with_planes(
     turned: bool,
     addend: Option<usize>,
 ) -> Result<Contraction> {
-    let Problem::Contraction(mut contraction) = dense else {
-        let what = format!("{op} with weights in planes");
-        return Err(Error::Unsupported { what, why: "its dense form is no sum of products" });
-    };
+    let Problem::Contraction(mut contraction) = dense else { return Err(no_contraction(op)) };
     if turned {
         *contraction = contraction::turned(&contraction, op)?;
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::fours::Fours;
-use crate::family::wgsl;
+use crate::family::{STORE_BYTES, wgsl};
 use crate::layout::{DType, Layout};
 use crate::plan::{Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, too_many_trips};
 use crate::problem::{Built, Candidate, Operands};
@@ -17,6 +17,10 @@ const SLIDE: ShaderFile = shader!("window/slide.wgsl");
 const NO_FOURS: ShaderFile = shader!("epilogue/no_fours.wgsl");
 const INDICES: ShaderFile = shader!("epilogue/indices.wgsl");
 const NO_INDICES: ShaderFile = shader!("epilogue/no_indices.wgsl");
+const WHOLE: ShaderFile = shader!("window/whole.wgsl");
+const BYTE_NUMBERS: ShaderFile = shader!("load/byte_numbers.wgsl");
+const WORD_NUMBERS: ShaderFile = shader!("load/word_numbers.wgsl");
+const SIDE: ShaderFile = shader!("common/side.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
 
 /// Outputs that are computed and stored at once.
@@ -72,6 +76,8 @@ pub struct Window {
     pub dilation: [usize; 2],
     /// Windows share the plane evenly instead of striding.
     pub adaptive: bool,
+    /// The zero point of whole numbers of 8 bits: bytes, or words of four channels, planes then.
+    pub zero: Option<i32>,
 }
 
 /// A body with its shape.
@@ -90,6 +96,8 @@ pub enum Body {
     Pool,
     /// Strips of outputs, for small windows.
     Slide(Strip),
+    /// A word of outputs an invocation, of whole numbers of 8 bits.
+    Whole,
 }
 
 /// The outputs of an invocation.
@@ -143,6 +151,11 @@ pub(crate) fn candidates(problem: &Window, profile: &DeviceProfile) -> Vec<Candi
         (64, "an invocation for each output; no device has wider subgroups")
     };
     let mut list = Vec::new();
+    if problem.zero.is_some() {
+        let variant = Variant { body: Body::Whole, lanes };
+        list.push(Candidate { variant, name: format!("window/whole {lanes}"), why: why.into() });
+        return list;
+    }
     if problem.is_small() {
         let strip = problem.strip(profile.class);
         let name = format!("window/slide {}x{}", strip.rows, strip.fours * FOUR);
@@ -201,7 +214,9 @@ impl Divisible for Pieces<'_> {
     }
 
     fn cuts(&self) -> Vec<Cut> {
-        vec![Cut { dim: 0, grain: 1, free: true }]
+        // Planes of bytes begin within words: those of a multiple of four do not.
+        let grain = if self.problem.dtype.size() == 1 { FOUR } else { 1 };
+        vec![Cut { dim: 0, grain, free: true }]
     }
 
     fn spans(&self, region: &Region) -> Vec<(Slot, Range<u64>)> {
@@ -253,6 +268,7 @@ pub(crate) fn build(
     for region in split(&pieces, Region::whole(&[problem.planes]), profile)? {
         built.dispatches.push(match variant.body {
             Body::Pool => pool(&pieces, variant.lanes, &region, operands, profile)?,
+            Body::Whole => whole(&pieces, variant.lanes, &region, operands, profile)?,
             Body::Slide(strip) => slide(&pieces, (variant.lanes, strip), ways, &region, operands, profile)?,
         });
     }
@@ -294,10 +310,57 @@ fn pool(
     let problem = pieces.problem;
     let mut assembly = Assembly::new(operands.op, POOL, operands.arena());
     constants(&mut assembly, problem, lanes);
-    assembly.constant("", "ADAPTIVE", Value::Bool(problem.adaptive));
     let element = problem.dtype.size();
     let bytes = bind(&mut assembly, pieces, region, [element, element, DType::U32.size()]);
     assembly.fragment("indices", if pieces.indices { INDICES } else { NO_INDICES });
+    let total = sizes(&mut assembly, problem, region)?;
+    let work = Work { flops: pieces.flops(region), bytes: bytes as f64 };
+    assembly.dispatch(profile, (total as u64).div_ceil(lanes.into()), work)
+}
+
+/// A dispatch of the body for whole numbers of 8 bits.
+fn whole(
+    pieces: &Pieces<'_>,
+    lanes: u32,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let problem = pieces.problem;
+    let in_bytes = problem.dtype.size() == 1;
+    let mut assembly = Assembly::new(operands.op, WHOLE, operands.arena());
+    let (maximum, count_padding) = match problem.pooling {
+        Pooling::Max => (true, false),
+        Pooling::Average { count_padding, .. } => (false, count_padding),
+    };
+    assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
+    assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
+    assembly.constant("", "LEAST", Value::I32(if problem.dtype == DType::U8 { 0 } else { -128 }));
+    let outputs = if in_bytes { FOUR } else { 1 };
+    assembly.constant("", "OUTPUTS", Value::U32(outputs as u32));
+    assembly.fragment("input", if in_bytes { BYTE_NUMBERS } else { WORD_NUMBERS });
+    assembly.fragment("out", STORE_BYTES);
+    let spans = pieces.spans(region);
+    let mut moved = 0;
+    for ((slot, range), (hook, access, element)) in
+        spans.into_iter().zip([("input", Access::Read, problem.dtype.size()), ("out", Access::Write, 4)])
+    {
+        let bytes = range.end - range.start;
+        moved += bytes;
+        assembly.constant(hook, "Elem", Value::Type("u32")).bind(hook, Binding { slot, range, access, element });
+        if hook == "out" {
+            assembly.size("out", "bytes", usize::try_from(bytes).unwrap_or(usize::MAX))?;
+        }
+    }
+    assembly.param("", "zero", Param::I32(problem.zero.unwrap_or(0)));
+    let total = sizes(&mut assembly, problem, region)?;
+    let work = Work { flops: pieces.flops(region), bytes: moved as f64 };
+    assembly.dispatch(profile, (total.div_ceil(outputs) as u64).div_ceil(lanes.into()), work)
+}
+
+/// What the bodies for windows of any kind are told of them. Returns the outputs of a region.
+fn sizes(assembly: &mut Assembly, problem: &Window, region: &Region) -> Result<usize> {
+    assembly.common(SIDE).constant("", "ADAPTIVE", Value::Bool(problem.adaptive));
     let [top, left, bottom, right] = problem.padding;
     let total = region.len(0) * problem.out[0] * problem.out[1];
     for (name, value) in [
@@ -319,8 +382,7 @@ fn pool(
     ] {
         assembly.size("", name, value)?;
     }
-    let work = Work { flops: pieces.flops(region), bytes: bytes as f64 };
-    assembly.dispatch(profile, (total as u64).div_ceil(lanes.into()), work)
+    Ok(total)
 }
 
 /// How planes are moved: those of the input, and those of the outputs.

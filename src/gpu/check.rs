@@ -115,7 +115,7 @@ impl Gpu {
         let own = twin.shrunk(layouts);
         let (small_op, small_layouts) = match &own {
             Some((op, layouts)) => (&**op, layouts.clone()),
-            None => (twin, layouts.iter().map(shrunk).collect()),
+            None => (twin, layouts.iter().map(Layout::shrunk).collect()),
         };
         let small = self.small(small_op, small_layouts, plan);
         let (twin, plan, layouts) = match &small {
@@ -165,15 +165,4 @@ pub(super) fn unbuilt(plan: &Plan, error: &Error) -> bool {
         Error::Wgpu { during, .. } => plan.dispatches.iter().any(|dispatch| dispatch.kernel.body.path == during),
         _ => false,
     }
-}
-
-/// Sizes up to this are taken for those of filters and the like, which shape a kernel.
-const KEPT: usize = 12;
-/// What larger sizes shrink to, at least: beyond a tile, and a multiple of 4, so that what is a multiple stays one.
-const AWKWARD: usize = 36;
-
-/// A layout with smaller sizes: equal ones stay equal, and multiples of 4 stay multiples.
-fn shrunk(layout: &Layout) -> Layout {
-    let size = |&size: &usize| if size <= KEPT { size } else { size.min(AWKWARD + size % 4) };
-    Layout { shape: layout.shape.iter().map(size).collect(), ..layout.clone() }
 }

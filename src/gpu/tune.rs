@@ -163,10 +163,4 @@ impl Gpu {
             runner.repeat = ((runner.repeat as f64 * longer) as usize).min(MOST_RUNS);
         }
     }
-
-    fn upload(&self, tensor: &HostTensor) -> Result<AnyTensor> {
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(tensor.bytes());
-        let whole = AnyTensor::from(self.tensor(&[words.len()], &words)?);
-        Ok(AnyTensor::new(whole.storage().clone(), whole.byte_offset(), &tensor.shape, tensor.dtype()))
-    }
 }

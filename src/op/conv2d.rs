@@ -1,7 +1,8 @@
 //! Convolution over images.
 
 use crate::error::{Error, Result};
-use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Target, Windows};
+use crate::family::contraction::whole::Fill;
+use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Residual, Target, Windows};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
 use crate::op::precision::{self, FLOATS, Precision};
@@ -34,11 +35,11 @@ impl Padding {
     }
 }
 
-/// `activation(bias[o] + sum over c, r, s of x[n, c, p * stride + r * dilation - padding, ..] * weight[o, c, r, s])`:
+/// `activation(bias[o] + residual[n, o, p, q] + sum over c, r, s of x[n, c, p * stride + r * dilation - padding, ..] * weight[o, c, r, s])`:
 /// the convolution of `torch.nn.functional.conv2d` (a cross-correlation: the kernel is not mirrored).
 ///
-/// Inputs, f32 or f16 each: `x` of shape `(n, c, h, w)`, `weight` of shape `(o, c / groups, kh, kw)`, and perhaps `bias` of shape
-/// `(o)`. Output: `(n, o, p, q)` with `p = (h + top + bottom - dilation * (kh - 1) - 1) / stride + 1`, rounded down, and `q`
+/// Inputs, f32 or f16 each: `x` of shape `(n, c, h, w)`, `weight` of shape `(o, c / groups, kh, kw)`, perhaps `bias` of shape
+/// `(o)`, and perhaps a `residual` of the output's shape, which is added before the activation. Output: `(n, o, p, q)` with `p = (h + top + bottom - dilation * (kh - 1) - 1) / stride + 1`, rounded down, and `q`
 /// alike. With groups, output channels `i * o / groups ..` sum over input channels `i * c / groups ..` only; `groups = c` is
 /// a depthwise convolution. Padding may exceed the kernel. Sizes `n` and `o` may be 0; with `c = 0` the sum is 0. Sums are f32,
 /// whatever the types; the output is f16 where `x` and `weight` are, else f32, unless `output` says otherwise.
@@ -111,9 +112,8 @@ pub(super) fn check_options(op: &'static str, stride: [usize; 2], dilation: [usi
     Ok(())
 }
 
-/// Refuses operands of the wrong number, type or rank, and empty images and kernels.
+/// Refuses operands of the wrong number, type or rank, and empty images and kernels. After the bias, what follows is left alone.
 pub(super) fn check_operands(op: &'static str, inputs: &[Layout]) -> Result<()> {
-    expect_inputs(op, inputs, 2..=3)?;
     for ((name, rank, words), layout) in [("x", 4, "4"), ("weight", 4, "4"), ("bias", 1, "1")].into_iter().zip(inputs) {
         expect_dtype(op, name, layout, FLOATS)?;
         expect_rank(op, name, layout, rank, words)?;
@@ -125,6 +125,26 @@ pub(super) fn check_operands(op: &'static str, inputs: &[Layout]) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The inputs up to the bias, and the residual: of three, a third of four dimensions is no bias.
+fn split(inputs: &[Layout]) -> (&[Layout], Option<&Layout>) {
+    match inputs {
+        [operands @ .., residual] if inputs.len() == 4 || (inputs.len() == 3 && residual.shape.len() == 4) => {
+            (operands, Some(residual))
+        }
+        _ => (inputs, None),
+    }
+}
+
+/// Refuses a residual of another type or shape than an output has.
+pub(super) fn check_residual(op: &'static str, residual: Option<&Layout>, output: &[usize]) -> Result<()> {
+    let Some(residual) = residual else { return Ok(()) };
+    expect_dtype(op, "residual", residual, FLOATS)?;
+    if residual.shape == output {
+        return Ok(());
+    }
+    Err(Error::Shape { op, detail: format!("residual {:?} is not of the output's shape {output:?}", residual.shape) })
 }
 
 /// Refuses channels that groups do not divide.
@@ -203,7 +223,9 @@ impl Op for Conv2d {
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         self.activation.expect(OP)?;
         check_options(OP, self.stride, self.dilation, self.groups)?;
-        check_operands(OP, inputs)?;
+        expect_inputs(OP, inputs, 2..=4)?;
+        let (operands, residual) = split(inputs);
+        check_operands(OP, operands)?;
         let (x, weight) = (&inputs[0].shape, &inputs[1].shape);
         check_groups(OP, self.groups, &[("input", x[1]), ("output", weight[0])])?;
         if x[1] / self.groups != weight[1] {
@@ -215,13 +237,15 @@ impl Op for Conv2d {
             );
             return Err(Error::Shape { op: OP, detail });
         }
-        check_bias(OP, inputs, weight[0])?;
+        check_bias(OP, operands, weight[0])?;
         let shape = [x[0], weight[0], self.side(0, x[2], weight[2])?, self.side(1, x[3], weight[3])?];
         expect_addressable(OP, "output", &shape)?;
+        check_residual(OP, residual, &shape)?;
         Ok(vec![Layout::new(&shape, precision::output(OP, self.output, inputs)?)])
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
+        let (operands, residual) = split(inputs);
         let ([x, weight], out) = ([&inputs[0].shape, &inputs[1].shape], &outputs[0].shape);
         let (images, channels, pixels_in, pixels) = (x[0], x[1], x[2] * x[3], out[2] * out[3]);
         let (rows, summed) = (out[1] / self.groups, channels / self.groups);
@@ -246,6 +270,7 @@ impl Op for Conv2d {
                 dilation: clamp(self.dilation),
                 padding: [self.padding.top, self.padding.left],
                 transposed: false,
+                fill: Fill::Number(0),
             })
         };
         Ok(Problem::Contraction(Box::new(Contraction {
@@ -266,9 +291,11 @@ impl Op for Conv2d {
                 columns: (!pointwise).then_some((pixels, out[1] * pixels)),
             },
             alpha: 1.0,
-            addend: bias(inputs, addend),
+            addend: bias(operands, addend),
+            residual: residual.map(|layout| Residual { input: operands.len(), dtype: layout.dtype }),
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

@@ -1,12 +1,13 @@
 //! Transposed convolution over images.
 
 use crate::error::{Error, Result};
+use crate::family::contraction::whole::Fill;
 use crate::family::contraction::{Addressing, Contraction, Operand, Target, Windows};
 use crate::layout::Layout;
 use crate::op::activation::Activation;
 use crate::op::conv2d::{Padding, bias, check_bias, check_groups, check_operands, check_options, clamp, expect_side};
 use crate::op::precision::{self, Precision};
-use crate::op::{Op, expect_addressable};
+use crate::op::{Op, expect_addressable, expect_inputs};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
@@ -113,6 +114,7 @@ impl Op for ConvTranspose2d {
                 });
             }
         }
+        expect_inputs(OP, inputs, 2..=3)?;
         check_operands(OP, inputs)?;
         let (x, weight) = (&inputs[0].shape, &inputs[1].shape);
         check_groups(OP, self.groups, &[("input", x[1])])?;
@@ -150,6 +152,7 @@ impl Op for ConvTranspose2d {
             dilation: clamp(self.dilation),
             padding: [self.padding.top, self.padding.left],
             transposed: true,
+            fill: Fill::Number(0),
         };
         Ok(Problem::Contraction(Box::new(Contraction {
             batch: vec![self.groups],
@@ -166,8 +169,10 @@ impl Op for ConvTranspose2d {
             },
             alpha: 1.0,
             addend: bias(inputs, vec![rows]),
+            residual: None,
             activation: self.activation,
             precision: Precision::F32,
+            whole: None,
         })))
     }
 }

@@ -1,18 +1,19 @@
 //! Matrix product.
 
 use crate::error::{Error, Result};
-use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Target};
+use crate::family::contraction::{Addend, Addressing, Contraction, Operand, Residual, Target};
 use crate::layout::{DType, Layout};
 use crate::op::activation::Activation;
+use crate::op::conv2d::check_residual;
 use crate::op::precision::{self, FLOATS, Precision};
 use crate::op::{Op, broadcast, broadcast_strides, expect_dtype, expect_inputs, merge_dims, strides};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
-/// `activation(alpha * A B + beta * C)`: the matrix product of BLAS (GEMM) with the batches of `torch.matmul`.
+/// `activation(alpha * A B + beta * C + R)`: the matrix product of BLAS (GEMM) with the batches of `torch.matmul`.
 ///
-/// Inputs, f32 or f16 each: `a` of shape `(..., m, k)`, `b` of shape `(..., k, n)`, and perhaps `c`, which broadcasts to the output:
-/// a bias of shape `(n)`, a column `(m, 1)`, a whole matrix. Output: `(..., m, n)`. The leading (batch) dimensions of `a`
+/// Inputs, f32 or f16 each: `a` of shape `(..., m, k)`, `b` of shape `(..., k, n)`, perhaps `c`, which broadcasts to the output:
+/// a bias of shape `(n)`, a column `(m, 1)`, a whole matrix, and after it perhaps a `residual` of the output's shape. Output: `(..., m, n)`. The leading (batch) dimensions of `a`
 /// and `b` broadcast. A vector `a` of shape `(k)` counts as `(1, k)`, a vector `b` as `(k, 1)`, and the added dimension
 /// is left out of the output again. Every size may be 0; with `k = 0` the product is 0. Sums are f32, whatever the types; the
 /// output is f16 where `a` and `b` are, else f32, unless `output` says otherwise. A device without `SHADER_F16` refuses f16.
@@ -125,8 +126,8 @@ impl Op for Matmul {
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
         self.activation.expect(OP)?;
-        expect_inputs(OP, inputs, 2..=3)?;
-        for (name, layout) in ["a", "b", "c"].iter().zip(inputs) {
+        expect_inputs(OP, inputs, 2..=4)?;
+        for (name, layout) in ["a", "b", "c", "residual"].iter().zip(inputs) {
             expect_dtype(OP, name, layout, FLOATS)?;
         }
         let (a, b) = (&inputs[0].shape, &inputs[1].shape);
@@ -143,6 +144,7 @@ impl Op for Matmul {
         {
             return Err(Error::Shape { op: OP, detail: format!("c {:?} does not broadcast to {shape:?}", c.shape) });
         }
+        check_residual(OP, inputs.get(3), &shape)?;
         Ok(vec![Layout::new(&shape, precision::output(OP, self.output, inputs)?)])
     }
 
@@ -213,8 +215,10 @@ impl Op for Matmul {
             out,
             alpha: self.alpha,
             addend,
+            residual: inputs.get(3).map(|layout| Residual { input: 3, dtype: layout.dtype }),
             activation: self.activation,
             precision: self.precision,
+            whole: None,
         })))
     }
 }

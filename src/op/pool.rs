@@ -277,6 +277,7 @@ fn evenly(pooling: Pooling, inputs: &[Layout], outputs: &[Layout]) -> Window {
         padding: [0; 4],
         dilation: [1, 1],
         adaptive: !strides,
+        zero: None,
     }
 }
 
@@ -418,6 +419,91 @@ impl Op for AdaptiveMaxPool2d {
             return Ok(whole_planes(max_task(self.return_indices), inputs));
         }
         Ok(Problem::Window(evenly(Pooling::Max, inputs, outputs)))
+    }
+}
+
+/// How whole numbers are pooled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegerPooling {
+    /// The largest of each window, without indices.
+    Max(MaxPool2d),
+    /// The mean of each window, without a divisor of its own.
+    Average(AvgPool2d),
+    /// The largest of windows that share the plane.
+    AdaptiveMax(AdaptiveMaxPool2d),
+    /// Their mean.
+    AdaptiveAverage(AdaptiveAvgPool2d),
+}
+
+/// Pooling of int8 or uint8, so that a quantized network stays in them: what the floats' op of [`IntegerPooling`] gives, to the bit.
+///
+/// Input x `(n, c, h, w)`, i8 or u8, or in words of four channels, u32 `(n, ceil(c / 4), h, w)`, of int8; the output is of the same kind, with the
+/// same scale and zero point. A mean is rounded to the nearest, of two to the even one. Padding wins no maximum, and where it counts in a
+/// mean, it has the zero point's value.
+///
+/// # Errors
+/// As of the floats' op, [`Error::Option`] for indices, for a divisor of a mean's own and for a zero point that the type does not have, and [`Error::Limit`]
+/// for windows of more than some 60,000 elements, the whole plane too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntegerPool2d {
+    /// What of each window.
+    pub pooling: IntegerPooling,
+    /// The zero point of x.
+    pub zero: i32,
+}
+
+/// The types of the ops on whole numbers of 8 bits; u32 are words of four.
+const BYTES: &[DType] = &[DType::I8, DType::U8, DType::U32];
+
+impl Op for IntegerPool2d {
+    fn name(&self) -> &'static str {
+        "integer_pool2d"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let op = self.name();
+        let refused = |option, value: String, requirement| Err(Error::Option { op, option, value, requirement });
+        let x = planes(op, inputs, BYTES)?;
+        let range = if inputs[0].dtype == DType::U8 { 0..=255 } else { -128..=127 };
+        if !range.contains(&self.zero) {
+            return refused("zero", self.zero.to_string(), "a zero point is a number of the type");
+        }
+        let shape = match self.pooling {
+            IntegerPooling::Max(MaxPool2d { return_indices: true, .. })
+            | IntegerPooling::AdaptiveMax(AdaptiveMaxPool2d { return_indices: true, .. }) => {
+                return refused("return_indices", "true".into(), "whole numbers of 8 bits have no indices");
+            }
+            IntegerPooling::Average(AvgPool2d { divisor_override: Some(divisor), .. }) => {
+                return refused(
+                    "divisor_override",
+                    divisor.to_string(),
+                    "means of whole numbers are over their window",
+                );
+            }
+            IntegerPooling::Max(pool) => pool.strided().infer(inputs, BYTES)?.shape,
+            IntegerPooling::Average(pool) => pool.strided().infer(inputs, BYTES)?.shape,
+            IntegerPooling::AdaptiveMax(AdaptiveMaxPool2d { output, .. })
+            | IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d { output }) => vec![x[0], x[1], output[0], output[1]],
+        };
+        Ok(vec![Layout::new(&shape, inputs[0].dtype)])
+    }
+
+    fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
+        let mean = |count_padding| Pooling::Average { count_padding, divisor: None };
+        let problem = match self.pooling {
+            IntegerPooling::Max(pool) => pool.strided().window(Pooling::Max, inputs, outputs),
+            IntegerPooling::Average(pool) => pool.strided().window(mean(pool.count_include_pad), inputs, outputs),
+            IntegerPooling::AdaptiveMax(_) => Problem::Window(evenly(Pooling::Max, inputs, outputs)),
+            IntegerPooling::AdaptiveAverage(_) => Problem::Window(evenly(mean(false), inputs, outputs)),
+        };
+        match problem {
+            Problem::Window(window) => Ok(Problem::Window(Window { zero: Some(self.zero), ..window })),
+            other => Ok(other),
+        }
     }
 }
 

@@ -627,3 +627,89 @@ impl Op for DynamicQuantizeLinear {
         Ok(Problem::Quantize(quantize::Quantize::DynamicBytes))
     }
 }
+
+/// How far numbers reach, over several tensors.
+///
+/// Inputs: x, f32 or f16, and the ranges so far, u32 `(groups, 2)`, at first 0. Output: the ranges with those of x, of the same form: for each
+/// of what shares a scale, the magnitudes of the least number below 0 and of the greatest above it, as the bits of an f32. NaN and infinity do
+/// not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranges {
+    /// What shares a scale.
+    pub granularity: Granularity,
+}
+
+impl Ranges {
+    /// The layout of x, for what shares a scale.
+    pub(crate) fn layout(&self, x: &Layout) -> Result<QuantLayout> {
+        QuantLayout::new(QuantScheme { granularity: self.granularity, ..QuantScheme::default() }, &x.shape)
+    }
+}
+
+impl Op for Ranges {
+    fn name(&self) -> &'static str {
+        "ranges"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let op = self.name();
+        expect_inputs(op, inputs, 2..=2)?;
+        expect_dtype(op, "x", &inputs[0], FLOATS)?;
+        expect_dtype(op, "ranges", &inputs[1], &[DType::U32])?;
+        let groups = count(&self.layout(&inputs[0])?.scales()?);
+        if inputs[1].shape != [groups, 2] {
+            let detail = format!("ranges are {:?}, not [{groups}, 2]", inputs[1].shape);
+            return Err(Error::Shape { op, detail });
+        }
+        Ok(vec![Layout::new(&[groups, 2], DType::U32)])
+    }
+
+    fn problem(&self, inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Ranges(self.layout(&inputs[0])?)))
+    }
+}
+
+/// How many numbers begin with which bits, over several tensors: a histogram that needs to know no range.
+///
+/// Inputs: x, f32 or f16, and the counts so far, u32 `(2^(9 + mantissa))`, at first 0. Output: the counts with those of x, of the same form: bin i
+/// counts numbers whose sign, exponent and first bits of the mantissa as f32 are i, so that a bin is `2^-mantissa` of its power of two wide. The
+/// bins of the largest exponent count NaN and infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    /// Bits of the mantissa, at most 15.
+    pub mantissa: u32,
+}
+
+impl Op for Histogram {
+    fn name(&self) -> &'static str {
+        "histogram"
+    }
+
+    fn as_twin(&self) -> Option<&dyn Twin> {
+        Some(self)
+    }
+
+    fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
+        let op = self.name();
+        if self.mantissa > 15 {
+            let value = self.mantissa.to_string();
+            return Err(Error::Option { op, option: "mantissa", value, requirement: "at most 15 bits" });
+        }
+        expect_inputs(op, inputs, 2..=2)?;
+        expect_dtype(op, "x", &inputs[0], FLOATS)?;
+        expect_dtype(op, "counts", &inputs[1], &[DType::U32])?;
+        let bins = 1 << (9 + self.mantissa);
+        if inputs[1].shape != [bins] {
+            return Err(Error::Shape { op, detail: format!("counts are {:?}, not [{bins}]", inputs[1].shape) });
+        }
+        Ok(vec![Layout::new(&[bins], DType::U32)])
+    }
+
+    fn problem(&self, _inputs: &[Layout], _outputs: &[Layout]) -> Result<Problem> {
+        Ok(Problem::Quantize(quantize::Quantize::Histogram { shift: 23 - self.mantissa }))
+    }
+}

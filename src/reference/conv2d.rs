@@ -7,7 +7,7 @@ use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
 use crate::op::precision::Precision;
 use crate::reference::matmul::{Projected, Term, linear, signs};
-use crate::reference::{Expected, HostTensor, OVERFLOW, Products, Projection, Select, TINY, Value, activate};
+use crate::reference::{Expected, HostTensor, OVERFLOW, Products, Projection, Select, TINY, Twin, Value, activate};
 
 impl Conv2d {
     /// Shows the window of a group at output pixel (p, q) of image n, tap by tap: the channel in the group, the tap's row and
@@ -36,6 +36,11 @@ impl Conv2d {
             }
         }
     }
+}
+
+/// The bias and the residual, by their dimensions.
+fn addends(inputs: &[HostTensor]) -> [Option<&HostTensor>; 2] {
+    [1, 4].map(|rank| inputs[2..].iter().find(|input| input.shape.len() == rank))
 }
 
 impl Conv2d {
@@ -175,11 +180,12 @@ impl<'a> Transformed<'a> {
     }
 }
 
-impl super::Twin for Conv2d {
+impl Twin for Conv2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
         let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
-        let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        let [bias, residual] = addends(inputs);
         let (per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);
         let (out_channels, out_h, out_w) = (shape[1], shape[2], shape[3]);
         let mut transformed = self.may_be_transformed(weight).then(|| Transformed::of(self, x, weight));
@@ -196,12 +202,21 @@ impl super::Twin for Conv2d {
                 Some(transformed) => transformed.sum(products.sum(), [n, o, p, q]),
             };
             let addend = bias.map(|bias| Term { beta: 1.0, value: bias.at(o), dtype: bias.dtype() });
-            activate(self.activation, linear(sum, 1.0, addend)).stored(dtype)
+            let residual = residual.map(|x| Term { beta: 1.0, value: x.at(flat), dtype: x.dtype() });
+            activate(self.activation, linear(linear(sum, 1.0, addend), 1.0, residual)).stored(dtype)
         })])
     }
 
     fn matrix(&self, output: &[usize]) -> (usize, usize) {
         (output[1] / self.groups, output[2] * output[3])
+    }
+
+    /// Of a smaller image the residual is as large as the output.
+    fn shrunk(&self, inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
+        let residual = 2 + inputs.get(2..)?.iter().position(|input| input.shape.len() == 4)?;
+        let mut small: Vec<Layout> = inputs.iter().map(Layout::shrunk).collect();
+        small[residual].shape = self.infer(&small[..residual]).ok()?.swap_remove(0).shape;
+        Some((Box::new(*self), small))
     }
 
     /// The output's channels of a group with random signs add up to the convolution with the signed sum of their filters:
@@ -216,7 +231,7 @@ impl super::Twin for Conv2d {
         {
             return None;
         }
-        let channels = Channels::of(self.activation, self.groups, output, inputs.get(2), seed)?;
+        let channels = Channels::of(self.activation, self.groups, output, addends(inputs), seed)?;
         let out_w = output.shape[3];
         let filters = channels.filters(taps, |o, tap| weight.at(o * taps + tap));
         Some(channels.compare(taps + weight.roundings()?, |n, group| {
@@ -243,6 +258,7 @@ impl super::Twin for Conv2d {
 pub(super) struct Channels<'a> {
     output: &'a HostTensor,
     bias: Option<&'a HostTensor>,
+    residual: Option<&'a HostTensor>,
     groups: usize,
     /// Channels of a group.
     per_group: usize,
@@ -257,13 +273,14 @@ impl<'a> Channels<'a> {
         activation: Activation,
         groups: usize,
         output: &'a HostTensor,
-        bias: Option<&'a HostTensor>,
+        [bias, residual]: [Option<&'a HostTensor>; 2],
         seed: u64,
     ) -> Option<Self> {
         let channels = output.shape[1];
         (activation == Activation::None && output.dtype() == DType::F32 && !output.is_empty()).then(|| Channels {
             output,
             bias,
+            residual,
             groups,
             per_group: channels / groups,
             signs: signs(channels, seed),
@@ -274,6 +291,13 @@ impl<'a> Channels<'a> {
     /// The numbers of a group's channels.
     fn group(&self, group: usize) -> std::ops::Range<usize> {
         group * self.per_group..(group + 1) * self.per_group
+    }
+
+    /// What is added to a group's channels: its factor, the signed sum, and that of the magnitudes.
+    fn signed(&self, group: usize, value: impl Fn(usize) -> f64) -> (f64, f64, f64) {
+        self.group(group).fold((1.0, 0.0, 0.0), |(beta, sum, magnitude), o| {
+            (beta, sum + self.signs[o] * value(o), magnitude + value(o).abs())
+        })
     }
 
     /// The signed sum of each group's filters, tap by tap, and that of the magnitudes. `weight(o, tap)` gives a filter's tap.
@@ -293,15 +317,13 @@ impl<'a> Channels<'a> {
         let mut worst = Projection::default();
         for image in 0..self.output.shape[0] {
             for group in 0..self.groups {
-                let addend = self.bias.map(|bias| {
-                    self.group(group).fold((1.0, 0.0, 0.0), |(beta, sum, magnitude), o| {
-                        (beta, sum + self.signs[o] * bias.at(o), magnitude + bias.at(o).abs())
-                    })
-                });
+                let addend = self.bias.map(|bias| self.signed(group, |o| bias.at(o)));
                 for (pixel, (sum, magnitude)) in plane(image, group).into_iter().enumerate() {
-                    let value = Projected { n: self.per_group, k: terms, sum, magnitude, alpha: 1.0, addend };
-                    let at = |o| self.output.at((image * self.signs.len() + o) * self.pixels + pixel);
-                    let found = self.group(group).map(|o| self.signs[o] * at(o)).sum();
+                    let place = |o: usize| (image * self.signs.len() + o) * self.pixels + pixel;
+                    let residual = self.residual.map(|x| self.signed(group, |o| x.at(place(o))));
+                    let addends = [addend, residual];
+                    let value = Projected { n: self.per_group, k: terms, sum, magnitude, alpha: 1.0, addends };
+                    let found = self.group(group).map(|o| self.signs[o] * self.output.at(place(o))).sum();
                     worst.take((image * self.groups + group) * self.pixels + pixel, value.fraction(found));
                 }
             }

@@ -59,7 +59,7 @@ impl super::Twin for ConvTranspose2d {
         let (out_h, out_w) = (output.shape[2], output.shape[3]);
         let per_group = channels / self.groups;
         let (area, taps) = (kernel_h * kernel_w, per_group * kernel_h * kernel_w);
-        let signed = Channels::of(self.activation, self.groups, output, inputs.get(2), seed)?;
+        let signed = Channels::of(self.activation, self.groups, output, [inputs.get(2), None], seed)?;
         let filters = signed.filters(taps, |o, tap| {
             let c = o / out_per_group * per_group + tap / area;
             weight.at((c * out_per_group + o % out_per_group) * area + tap % area)

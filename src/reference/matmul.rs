@@ -106,8 +106,8 @@ pub(super) struct Projected {
     /// Their magnitudes, added up.
     pub magnitude: f64,
     pub alpha: f64,
-    /// beta, the signed sum of beta times the addends, and the sum of their magnitudes.
-    pub addend: Option<(f64, f64, f64)>,
+    /// Of what is added, in order: its factor, the signed sum of factor times values, and the sum of their magnitudes.
+    pub addends: [Option<(f64, f64, f64)>; 2],
 }
 
 impl Projected {
@@ -119,14 +119,12 @@ impl Projected {
         let scaled = alpha * self.magnitude;
         let sums = alpha * ((gamma(self.k) + U) * self.magnitude + n * k * TINY);
         let scaling = if self.alpha == 1.0 { 0.0 } else { U * scaled + n * TINY };
-        let (expected, all, rounding) = match self.addend {
-            None => (self.alpha * self.sum, scaled, sums + scaling),
-            Some((beta, addend, magnitude)) => {
-                let adding = if beta == 1.0 { 0.0 } else { U * magnitude + n * TINY };
-                let all = scaled + magnitude;
-                (self.alpha * self.sum + addend, all, (1.0 + U) * (sums + scaling + adding) + U * all)
-            }
-        };
+        let (mut expected, mut all, mut rounding) = (self.alpha * self.sum, scaled, sums + scaling);
+        for (beta, addend, magnitude) in self.addends.into_iter().flatten() {
+            let adding = if beta == 1.0 { 0.0 } else { U * magnitude + n * TINY };
+            all += magnitude;
+            (expected, rounding) = (expected + addend, (1.0 + U) * (rounding + adding) + U * all);
+        }
         if !all.is_finite() || all.max(self.magnitude) > f64::from(f32::MAX) {
             return 0.0;
         }
@@ -166,7 +164,9 @@ impl super::Twin for Matmul {
                 value: c.at(broadcast_index(&c.shape, &shape, flat)),
                 dtype: c.dtype(),
             });
-            activate(self.activation, linear(products.sum(), self.alpha.into(), addend)).stored(dtype)
+            let residual = inputs.get(3).map(|x| Term { beta: 1.0, value: x.at(flat), dtype: x.dtype() });
+            let value = linear(linear(products.sum(), self.alpha.into(), addend), 1.0, residual);
+            activate(self.activation, value).stored(dtype)
         })])
     }
 
@@ -200,13 +200,16 @@ impl super::Twin for Matmul {
                     sum += value * signed;
                     magnitude += (value * absolute).abs();
                 }
-                let addend = c.map(|c| {
-                    (0..g.n).fold((beta, 0.0, 0.0), |(beta, sum, magnitude), j| {
-                        let value = beta * c.at(broadcast_index(&c.shape, &output.shape, row * g.n + j));
-                        (beta, sum + signs[j] * value, magnitude + value.abs())
+                let addends = [c.zip(Some(beta)), inputs.get(3).zip(Some(1.0))].map(|addend| {
+                    addend.map(|(addend, beta)| {
+                        (0..g.n).fold((beta, 0.0, 0.0), |(beta, sum, magnitude), j| {
+                            let value = beta * addend.at(broadcast_index(&addend.shape, &output.shape, row * g.n + j));
+                            (beta, sum + signs[j] * value, magnitude + value.abs())
+                        })
                     })
                 });
-                let value = Projected { n: g.n, k: g.k + roundings, sum, magnitude, alpha: self.alpha.into(), addend };
+                let k = g.k + roundings;
+                let value = Projected { n: g.n, k, sum, magnitude, alpha: self.alpha.into(), addends };
                 worst.take(row, value.fraction((0..g.n).map(|j| signs[j] * output.at(row * g.n + j)).sum()));
             }
         }

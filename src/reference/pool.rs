@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
-use crate::op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+use crate::op::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, IntegerPool2d, IntegerPooling, MaxPool2d};
 use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, perhaps_flushed};
 
 /// The output element of a flat index: its plane and place.
@@ -148,5 +148,67 @@ impl Twin for AdaptiveMaxPool2d {
         let x = &inputs[0];
         let shape = output_shape(self, x)?;
         Ok(maxima(x, &shape, select, self.return_indices, |at| even_taps(at, &x.shape, self.output)))
+    }
+}
+
+impl IntegerPool2d {
+    /// The places of an output's window in a plane, and how many count in a mean.
+    fn taps(&self, at: [usize; 2], x: &[usize]) -> (Vec<(usize, usize)>, usize) {
+        let size = [x[2], x[3]];
+        let strided = |kernel, stride: Option<_>, padding: [usize; 4], dilation| {
+            let windows =
+                Windows { kernel, stride: stride.unwrap_or(kernel), padding: [padding[0], padding[1]], dilation };
+            windows.taps(at, size)
+        };
+        match self.pooling {
+            IntegerPooling::Max(MaxPool2d { kernel, stride, padding, dilation, .. }) => {
+                (strided(kernel, stride, padding, dilation), 0)
+            }
+            IntegerPooling::Average(AvgPool2d { kernel, stride, padding, count_include_pad, .. }) => {
+                let taps = strided(kernel, stride, padding, [1, 1]);
+                let side = |i: usize| {
+                    let start = at[i] * stride.unwrap_or(kernel)[i];
+                    (start + kernel[i]).min(size[i] + padding[i] + padding[i + 2]) - start
+                };
+                let counted = if count_include_pad { side(0) * side(1) } else { taps.len() };
+                (taps, counted)
+            }
+            IntegerPooling::AdaptiveMax(AdaptiveMaxPool2d { output, .. })
+            | IntegerPooling::AdaptiveAverage(AdaptiveAvgPool2d { output }) => {
+                let taps = even_taps(at, x, output);
+                let counted = taps.len();
+                (taps, counted)
+            }
+        }
+    }
+}
+
+impl Twin for IntegerPool2d {
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let x = &inputs[0];
+        let shape = output_shape(self, x)?;
+        let bytes = x.bytes();
+        let maximum = matches!(self.pooling, IntegerPooling::Max(_) | IntegerPooling::AdaptiveMax(_));
+        // Of words, the byte of one of four channels.
+        let pooled = |flat: usize, channel: usize, width: usize| -> i64 {
+            let (plane, at) = place(&shape, flat);
+            let (taps, counted) = self.taps(at, &x.shape);
+            let values = taps.iter().map(|&(y, z)| {
+                let byte = bytes[((plane * x.shape[2] + y) * x.shape[3] + z) * width + channel];
+                if x.dtype() == DType::U8 { i64::from(byte) } else { i64::from(byte as i8) }
+            });
+            if maximum {
+                return values.max().unwrap_or(0);
+            }
+            let sum = values.sum::<i64>() + i64::from(self.zero) * (counted - taps.len()) as i64;
+            (sum as f64 / counted as f64).round_ties_even() as i64
+        };
+        Ok(vec![Expected::compute(&shape, x.dtype(), select, |flat| match x.dtype() {
+            DType::U32 => {
+                let bytes = [0, 1, 2, 3].map(|channel| pooled(flat, channel, 4) as i8 as u8);
+                Value::exact(u32::from_le_bytes(bytes).into())
+            }
+            _ => Value::exact(pooled(flat, 0, 1) as f64),
+        })])
     }
 }

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::quantize::{
-    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, PackValues,
-    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, UnpackValues,
+    Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize, Granularity, Histogram,
+    PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
 use crate::reference::{
     Expected, HostTensor, MAX_F16, Random, Select, TINY, TINY_F16, Twin, ULP, Value, perhaps_flushed,
@@ -377,5 +377,44 @@ impl Twin for DynamicQuantize {
             expected.push(exact(&plane.shape, &words, select));
         }
         Ok(expected)
+    }
+}
+
+impl Twin for Ranges {
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let before: Vec<u32> = (0..inputs[1].len()).map(|_| random.signed().abs().to_bits()).collect();
+        Ok(vec![HostTensor::draw(random, &inputs[0])?, HostTensor::new(&inputs[1].shape, &before)?])
+    }
+
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let outputs = infer(self, inputs)?;
+        let layout = self.layout(&inputs[0].layout())?;
+        let mut ranges: Vec<u32> = (0..inputs[1].len()).map(|at| inputs[1].at(at) as u32).collect();
+        for at in 0..inputs[0].len() {
+            let x = inputs[0].at(at) as f32;
+            if x.is_finite() && x != 0.0 {
+                let range = &mut ranges[2 * group(&layout, at) + usize::from(x > 0.0)];
+                *range = x.abs().to_bits().max(*range);
+            }
+        }
+        Ok(vec![exact(&outputs[0].shape, &ranges, select)])
+    }
+}
+
+impl Twin for Histogram {
+    fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let before: Vec<u32> = (0..inputs[1].len()).map(|_| random.below(100) as u32).collect();
+        Ok(vec![HostTensor::draw(random, &inputs[0])?, HostTensor::new(&inputs[1].shape, &before)?])
+    }
+
+    fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
+        let outputs = infer(self, inputs)?;
+        let mut counts: Vec<u32> = (0..inputs[1].len()).map(|at| inputs[1].at(at) as u32).collect();
+        for at in 0..inputs[0].len() {
+            let x = inputs[0].at(at) as f32;
+            let bin = if x == 0.0 { 0 } else { x.to_bits() >> (23 - self.mantissa) };
+            counts[bin as usize] = counts[bin as usize].wrapping_add(1);
+        }
+        Ok(vec![exact(&outputs[0].shape, &counts, select)])
     }
 }

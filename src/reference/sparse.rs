@@ -93,7 +93,12 @@ fn draw(layout: &SparseLayout, planes: &[Layout], random: &mut Random) -> Result
         SparseFormat::Blocks { size: [height, width], entries } => {
             let across = columns.div_ceil(width);
             let pointers = even_pointers(rows.div_ceil(height), entries, if width == 1 { 4 } else { 1 });
-            let own = |row: &[u32]| (0..(row[1] - row[0]) as usize).map(|column| column.min(across) as u32);
+            // Spread over the row; what there is no column for fills it up.
+            let own = |row: &[u32]| {
+                let held = ((row[1] - row[0]) as usize).min(across);
+                let spread = (0..held).map(move |i| i * across / held);
+                spread.chain(std::iter::repeat(across)).take((row[1] - row[0]) as usize).map(|column| column as u32)
+            };
             let columns: Vec<u32> = pointers.windows(2).flat_map(own).collect();
             drawn.extend([u32s(&columns)?, u32s(&pointers)?]);
         }

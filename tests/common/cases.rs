@@ -3,9 +3,12 @@
 use tilewise::reference::Twin;
 use tilewise::{
     Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, ApplyMask, AvgPool2d, BatchNorm, Binary, BinaryKind, BlockMask,
-    Concat, Conv2d, ConvTranspose2d, CountMask, DType, ExpandMask, Grain, IndexMask, Layout, LogSoftmax, Matmul,
-    MaxPool2d, NanMask, Pack, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest, Reduce, ReduceKind, Softmax,
-    SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack,
+    Concat, Conv2d, ConvTranspose2d, CountMask, DType, Dequantize, DequantizeLinear, DynamicQuantize,
+    DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, Histogram, IndexMask, Layout, LogSoftmax,
+    Matmul, MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Permute, Precision, PruneGroups, PruneLowest,
+    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, QuantizedConv2d, QuantizedMatmul, Ranges, Reduce,
+    ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack,
+    UnpackValues,
 };
 
 /// An op with the shapes of its inputs.
@@ -25,6 +28,7 @@ pub fn ops() -> Vec<Case> {
             vec![vec![3, 7, 5], vec![5, 9], vec![9]],
         ),
         (Box::new(Conv2d::default()), vec![plane.clone(), vec![6, 4, 3, 3], vec![6]]),
+        (Box::new(Conv2d::default()), vec![plane.clone(), vec![6, 4, 3, 3], vec![6], vec![2, 6, 7, 9]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![4, 1, 1, 1]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![plane.clone(), vec![8, 1, 3, 2], vec![8]]),
         (Box::new(Conv2d { groups: 4, ..Default::default() }), vec![vec![2, 4, 9, 12], vec![4, 1, 2, 5]]),
@@ -116,6 +120,74 @@ pub fn mixed_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
             let op = SparseConv2d { weight: filters, options: Conv2d::default() };
             cases.push((Box::new(op), inputs(values(&[2, 7, 6, 9]))));
         }
+    }
+    cases.extend(quantized_ops(dtype));
+    cases
+}
+
+/// Quantization, of numbers and scales of a type.
+pub fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
+    let x = |shape: &[usize]| Layout::new(shape, dtype);
+    let shape = [6, 70];
+    let mut cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = Vec::new();
+    for (values, granularity, symmetric) in [
+        (QuantType::I8, Granularity::Tensor, true),
+        (QuantType::I8, Granularity::Channel(1), false),
+        (QuantType::U8, Granularity::Channel(0), false),
+        (QuantType::I4, Granularity::Block(32), true),
+        (QuantType::I4, Granularity::Block(64), false),
+        (QuantType::Binary, Granularity::Channel(0), true),
+    ] {
+        let scheme = QuantScheme { values, granularity, symmetric, scales: dtype };
+        let layout = QuantLayout::new(scheme, &shape).unwrap();
+        let planes = layout.planes().unwrap();
+        let bytes = Layout::new(&shape, if values == QuantType::U8 { DType::U8 } else { DType::I8 });
+        let scaled = || [x(&shape)].into_iter().chain(planes[1..].iter().cloned()).collect::<Vec<_>>();
+        cases.push((Box::new(Quantize { layout: layout.clone() }), scaled()));
+        cases.push((Box::new(FakeQuantize { layout: layout.clone() }), scaled()));
+        cases.push((Box::new(Dequantize { layout: layout.clone(), output: dtype }), planes.clone()));
+        cases.push((Box::new(DynamicQuantize { layout: layout.clone() }), vec![x(&shape)]));
+        cases.push((Box::new(PackValues { layout: layout.clone() }), vec![bytes]));
+        cases.push((Box::new(UnpackValues { layout }), planes[..1].to_vec()));
+    }
+    for (output, block, scales) in
+        [(DType::I8, None, vec![]), (DType::U8, None, vec![70]), (DType::U8, Some(32), vec![6, 3])]
+    {
+        let (scale, zeros) = (x(&scales), Layout::new(&scales, output));
+        let op = QuantizeLinear { axis: 1, block, output };
+        cases.push((Box::new(op), vec![x(&shape), scale.clone(), zeros.clone()]));
+        cases.push((Box::new(op), vec![x(&shape), scale.clone()]));
+        let op = DequantizeLinear { axis: 1, block, output: dtype };
+        cases.push((Box::new(op), vec![Layout::new(&shape, output), scale.clone(), zeros]));
+        cases.push((Box::new(op), vec![Layout::new(&shape, output), scale]));
+    }
+    let counts = Layout::new(&[1 << 11], DType::U32);
+    cases.push((Box::new(Histogram { mantissa: 2 }), vec![x(&shape), counts]));
+    let ranges = Ranges { granularity: Granularity::Channel(1) };
+    cases.push((Box::new(ranges), vec![x(&shape), Layout::new(&[70, 2], DType::U32)]));
+    if dtype == DType::F32 {
+        cases.push((Box::new(DynamicQuantizeLinear), vec![x(&shape)]));
+    }
+    for (values, granularity, symmetric) in [
+        (QuantType::I8, Granularity::Channel(0), true),
+        (QuantType::I8, Granularity::Block(64), false),
+        (QuantType::U8, Granularity::Channel(1), false),
+        (QuantType::I4, Granularity::Block(32), false),
+        (QuantType::Binary, Granularity::Block(32), true),
+        (QuantType::Binary, Granularity::Tensor, true),
+    ] {
+        let scheme = QuantScheme { values, granularity, symmetric, scales: dtype };
+        let weight = QuantLayout::new(scheme, &[40, 70]).unwrap();
+        let inputs = |x: Layout, weight: &QuantLayout| -> Vec<Layout> {
+            [x].into_iter().chain(weight.planes().unwrap()).collect()
+        };
+        for (x, linear) in [([36, 70], true), ([70, 36], false), ([70, 3], false), ([1, 70], true)] {
+            let op = QuantizedMatmul { weight: weight.clone(), linear, options: Matmul::default() };
+            cases.push((Box::new(op), inputs(Layout::new(&x, dtype), &weight)));
+        }
+        let weight = QuantLayout::new(scheme, &[40, 7, 2, 5]).unwrap();
+        let op = QuantizedConv2d { weight: weight.clone(), options: Conv2d { groups: 2, ..Default::default() } };
+        cases.push((Box::new(op), inputs(Layout::new(&[2, 14, 6, 9], dtype), &weight)));
     }
     cases
 }

@@ -8,7 +8,9 @@ use super::depthwise::Depthwise;
 use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
 use super::quads::{Lie, Side};
+use super::quantized;
 use super::stored::Stored;
+use super::whole::Words;
 use super::winograd;
 use super::{Body, Contraction, Variant};
 use crate::family::sparse::CPU_RUN;
@@ -39,6 +41,14 @@ impl Costs {
 
 /// Nanoseconds that a subgroup takes for a broadcast.
 const BROADCAST: f64 = 0.4;
+/// For a product of words: a packed dot product, or counting bits.
+const WORDS: f64 = 1.5;
+/// For unpacking a value of a word: two shifts and a conversion.
+const UNPACK: f64 = 0.54;
+/// For taking a number out of a word and making it a float.
+const UNPACKED: f64 = 0.55;
+/// For adding up what lanes have summed.
+const HANDED: f64 = 100.0;
 /// For packing four values a lane: four loads and a store of 16 bytes, and finding the addresses.
 const PACK: f64 = 100.0;
 /// For copying four values a lane into a plane: four loads and a store, and finding out what lies outside of the image.
@@ -51,6 +61,9 @@ const WORKGROUP: f64 = 1000.0;
 /// Rows and columns of a lane that are worth compiling: more columns lessen the loads of a, more rows those of b.
 const BROADCAST_TILES: [(u32, u32); 11] =
     [(1, 8), (1, 16), (2, 8), (4, 8), (8, 4), (8, 8), (16, 4), (16, 8), (24, 4), (32, 4), (32, 8)];
+/// Those of words that are unpacked: with eight columns the unpacked values of both fours fill the nearest cache, and 1024^3 took 104 ms of
+/// a core in 12x8 or 16x8 sums a lane, 64 to 69 in these from 8x4 on.
+const UNPACKED_TILES: [(u32, u32); 6] = [(1, 4), (2, 4), (4, 4), (8, 4), (16, 4), (24, 4)];
 /// Above so many sums the compiler takes more than a second: for columns that are far apart alone.
 const QUICK_SUMS: u32 = 128;
 /// Output channels and pixels of a lane: more channels lessen the loads of images, more rows of pixels those of weights.
@@ -82,6 +95,12 @@ fn broadcast(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     lanes.into_iter().flat_map(|lanes| BROADCAST_TILES.map(|tile| variant(Body::Broadcast, lanes, tile)))
 }
 
+/// Those of it for words.
+fn broadcast_words(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+    let lanes = profile.fixed_subgroup_size();
+    lanes.into_iter().flat_map(|lanes| UNPACKED_TILES.map(|tile| variant(Body::Broadcast, lanes, tile)))
+}
+
 /// The tiles of the patches body, likewise.
 fn patches(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     let lanes = profile.fixed_subgroup_size();
@@ -100,7 +119,8 @@ pub(super) fn broadcast_of(lanes: u32, tile: (u32, u32)) -> Variant {
 }
 
 pub(super) fn every(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
-    broadcast(profile).chain(patches(profile)).chain(depthwise(profile)).chain(direct(profile))
+    let products = broadcast(profile).chain(broadcast_words(profile));
+    products.chain(patches(profile)).chain(depthwise(profile)).chain(direct(profile))
 }
 
 /// The bodies' best tiles, the fastest first, with the reason.
@@ -110,13 +130,29 @@ pub(super) fn ranked(
     profile: &DeviceProfile,
 ) -> Vec<(Variant, String)> {
     let Contraction { m, n, k, .. } = *problem;
-    let why = |ns: f64| format!("class Cpu, m={m}, n={n}, k={k}: about {:.3} ms on a core, by its loads", ns * 1e-6);
-    timed(problem, operands, profile).into_iter().map(|(variant, ns)| (variant, why(ns))).collect()
+    let why = |variant: &Variant, ns: f64| {
+        let unpacked = problem.whole.as_ref().is_some_and(|whole| whole.is_unpacked(variant.body, profile));
+        let how = if unpacked { ", int8 unpacked to f32, since packed dot products are emulated" } else { "" };
+        format!("class Cpu, m={m}, n={n}, k={k}: about {:.3} ms on a core, by its loads{how}", ns * 1e-6)
+    };
+    timed(problem, operands, profile).into_iter().map(|(variant, ns)| (variant, why(&variant, ns))).collect()
 }
 
 /// Likewise, with the nanoseconds that each takes on a core.
 pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
     let costs = Costs::of(profile);
+    if let Some(whole) = &problem.whole {
+        let mut best = vec![cheapest(direct(profile), |tile| direct_ns(problem, tile, costs))];
+        if profile.fixed_subgroup_size().is_some() {
+            let ns = |tile: &Variant| broadcast_ns(problem, operands, tile, costs);
+            best.push(match whole.is_unpacked(Body::Broadcast, profile) {
+                true => cheapest(broadcast_words(profile), ns),
+                false => cheapest(broadcast(profile), ns),
+            });
+        }
+        best.sort_by(|(_, x), (_, y)| x.total_cmp(y));
+        return best;
+    }
     let mut best = vec![
         cheapest(direct(profile), |tile| direct_ns(problem, tile, costs)),
         cheapest(depthwise(profile), |tile| depthwise_ns(problem, operands, tile, costs)),
@@ -157,7 +193,8 @@ fn tiles(problem: &Contraction, variant: &Variant) -> f64 {
 
 fn direct_ns(problem: &Contraction, variant: &Variant, costs: Costs) -> f64 {
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
-    let step = (rows + columns) * costs.scalar_load + rows * columns * costs.multiply_add;
+    let product = if problem.whole.is_some() { WORDS } else { costs.multiply_add };
+    let step = (rows + columns) * costs.scalar_load + rows * columns * product;
     tiles(problem, variant) * (WORKGROUP + problem.k as f64 * step)
 }
 
@@ -178,7 +215,16 @@ fn broadcast_ns(problem: &Contraction, operands: &Operands<'_>, variant: &Varian
         return f64::INFINITY;
     }
     let loads = (rows / lanes).ceil() + columns * if far { far_factor(variant.per_lane.1) } else { 1.0 };
-    let step = loads * costs.vector_load + 4.0 * rows * (BROADCAST + columns * costs.multiply_add);
+    let products = match &problem.whole {
+        None => 4.0 * rows * (BROADCAST + columns * costs.multiply_add),
+        // Each value is unpacked for itself.
+        Some(whole) if whole.words == Words::Int8 => {
+            let values = 4.0 * whole.words.values() as f64;
+            values * (loads * UNPACK + rows * (BROADCAST + columns * costs.multiply_add))
+        }
+        Some(_) => 4.0 * rows * (BROADCAST + columns * WORDS),
+    };
+    let step = loads * costs.vector_load + products;
     let entries: f64 = problem.batch.iter().map(|&size| size as f64).product();
     let packed = |side: Side, feed, outer: usize| match feed {
         Feed::Packed(_) if !side.is_constant(problem, operands) => {
@@ -217,6 +263,15 @@ pub(super) fn stored_ns(
     let costs = Costs::of(profile);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
+    if let (Body::Chunks, Stored::Quantized(quantized)) = (variant.body, stored) {
+        let [chunks, quads, spans] = quantized.chunks();
+        let column =
+            if quantized::lies_in_fours(problem, operands) { costs.vector_load } else { 4.0 * costs.scalar_load };
+        let four = columns * column + 4.0 * rows * (UNPACKED + columns * costs.multiply_add);
+        let scales = spans * rows * (quantized.loads() - 1.0) * costs.scalar_load;
+        let chunk = rows * costs.vector_load + quads * four + scales;
+        return tiles(problem, variant) * (WORKGROUP + HANDED * rows * columns + (chunks / lanes).ceil() * chunk);
+    }
     let ([vectors, scalars], beside) = stored.loads();
     let row_loads = vectors * costs.vector_load + scalars * costs.scalar_load;
     let sums = 4.0 * rows * columns * costs.multiply_add;

@@ -51,6 +51,7 @@ impl<'a> Depthwise<'a> {
             ("batch dimensions", problem.batch.len(), 1),
             ("channels of a group but one", windows.channels.abs_diff(1), 0),
             ("strides of an addend along a plane", column, 0),
+            ("residuals", problem.residual.is_some().into(), 0),
             ("vectors of an invocation", depthwise.held(), MOST_HELD),
             ("multiply-adds of a step", depthwise.rows.saturating_mul(problem.k), MOST_UNROLLED),
             ("elements between planes", depthwise.between_planes(problem), 0),

@@ -104,6 +104,9 @@ pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &De
     variants.extend(DEPTHWISE.into_iter().filter(|variant| Depthwise::of(problem, variant, operands).is_ok()));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();
     variants.extend(in_parts);
+    if let Some(whole) = &problem.whole {
+        variants.retain(|variant| whole.expect(operands.op, variant).is_ok());
+    }
     let mut timed: Vec<_> = variants.into_iter().map(|variant| (variant, time(problem, &variant, sms))).collect();
     timed.extend(winograd::TILES.into_iter().filter_map(|tile| winograd_time(problem, tile, operands, profile)));
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
@@ -226,6 +229,16 @@ pub(super) fn stored_time(
     let cached = SCALAR_READS * STAGING / 2.0;
     let value = match variant.body {
         Body::Staged => value_of_k(variant, k),
+        // Likewise in as many bytes as it takes, of which lanes beyond a row's chunks get none.
+        Body::Chunks => match stored {
+            Stored::Quantized(quantized) => {
+                let [chunks, ..] = quantized.chunks();
+                let idle = (chunks / lanes(variant)).ceil() * lanes(variant) / chunks.max(1.0);
+                let bytes = quantized.layout.scheme.values.bits() as f64 / 32.0;
+                tile_m as f64 * idle * (VALUE * bytes).max(columns * cached / rows)
+            }
+            Stored::Sparse(_) => return f64::INFINITY,
+        },
         // The matrix is read once, and four columns whether they are there or not.
         Body::SparseColumns => tile_m as f64 * VALUE.max(columns * cached / rows),
         _ => (tile_m * tile_n) as f64 * (1.0 + cached * (1.0 / rows + 1.0 / columns)),

@@ -3,7 +3,7 @@
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
 use super::sparse::Sparse;
 use super::stored::Stored;
-use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, inner, sparse, wgsl, word};
+use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, bind_scalar, inner, sparse, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::GRID;
@@ -185,6 +185,7 @@ pub(super) fn pack_side(
     let moved = range.end - range.start + panels.bytes();
     bind_operand(&mut assembly, "source", operand, range, region.0[outer].start)?;
     assembly.fragment("panels", PANELS).bind("panels", panels_binding(number, panels, Access::Write));
+    assembly.constant("panels", "Elem", Value::Type(operand.dtype.word()));
     assembly.dispatch(profile, runs.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
@@ -216,12 +217,16 @@ fn bind_packed(
     region: &Region,
 ) -> Result<u64> {
     let (panels, hook) = (Panels::of(pieces, side, region), side.hook());
+    let dtype = side.operand(pieces.problem).dtype;
     let (loader, stride) = match side {
-        Side::A => (VECTORS, "quad_stride"),
+        Side::A => {
+            bind_scalar(assembly, hook, dtype);
+            (VECTORS, "quad_stride")
+        }
         Side::B => (QUADS_ACROSS, "k_stride"),
     };
     assembly.fragment(hook, loader).bind(hook, panels_binding(number, &panels, Access::Read));
-    assembly.constant(hook, "Elem", Value::Type(wgsl(DType::F32)));
+    assembly.constant(hook, "Elem", Value::Type(dtype.word()));
     assembly.constant(hook, "PANEL", word(panels.size));
     batch_strides(assembly, hook, &panels.strides())?;
     assembly.size(hook, "panel_stride", panels.steps * panels.width)?.size(hook, stride, panels.width)?;
@@ -245,6 +250,7 @@ fn bind_lying(assembly: &mut Assembly, pieces: &Pieces<'_>, side: Side, lie: Lie
         (Side::A, Addressing::Dense { batch, outer, .. }) => {
             quads::bind_in_vectors(assembly, hook, operand, range, batch)?;
             assembly.fragment(hook, VECTORS).constant(hook, "PANEL", Value::U32(1));
+            bind_scalar(assembly, hook, operand.dtype);
             assembly.size(hook, "panel_stride", outer / VECTOR)?.size(hook, "quad_stride", 1)?;
         }
         _ => quads::bind_vectors(assembly, pieces, side, lie, range)?,

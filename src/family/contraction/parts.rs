@@ -1,7 +1,10 @@
 //! Sums in parts: where tiles are too few for a device and k is long, each part of k has workgroups of its own. Their sums go
 //! to scratch memory, and a second dispatch adds them in order and applies the epilogue.
 
-use super::{COMBINE, DENSE, GRID, LINEAR, NO_ADDEND, Pieces, batch_strides, bind_output, inner, wgsl};
+use super::{
+    COMBINE, DENSE, GRID, LINEAR, NO_ADDEND, NO_RESIDUAL, PLACE, Pieces, batch_strides, bind_output, bind_scalar,
+    inner, wgsl,
+};
 use crate::compose::Value;
 use crate::error::Result;
 use crate::family::activation;
@@ -56,7 +59,8 @@ pub(super) fn bind_partials(assembly: &mut Assembly, pieces: &Pieces<'_>, region
     let binding = binding(pieces, region, Access::Write);
     let moved = binding.range.end;
     activation(assembly, Activation::None);
-    assembly.fragment("out", LINEAR).fragment("addend", NO_ADDEND).bind("out", binding);
+    assembly.fragment("out", PLACE).fragment("out", LINEAR).fragment("addend", NO_ADDEND);
+    assembly.fragment("residual", NO_RESIDUAL).bind("out", binding);
     assembly.constant("out", "Elem", Value::Type(wgsl(DType::F32)));
     assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(false));
     // Sums as they are: no epilogue follows the last.
@@ -90,6 +94,7 @@ pub(super) fn combine(
     let moved = partials.range.end;
     assembly.fragment("partials", DENSE).bind("partials", partials);
     assembly.constant("partials", "Elem", Value::Type(wgsl(DType::F32))).constant("partials", "TAPS", Value::U32(1));
+    bind_scalar(&mut assembly, "partials", DType::F32);
     batch_strides(&mut assembly, "partials", &[])?;
     assembly.size("partials", "outer_stride", 1)?.size("partials", "k_stride", elements)?;
     let moved = moved + bind_output(&mut assembly, pieces, region)?;

@@ -350,6 +350,7 @@ fn pack_images(
     let moved = range.end - range.start + vectors as u64 * VECTOR_BYTES;
     assembly.bind("source", read(image.input, range, image.dtype));
     assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, IMAGES, Access::Write));
+    assembly.constant("panels", "Elem", Value::Type("f32"));
     assembly.dispatch(profile, runs.div_ceil(patches.lanes) as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 

@@ -124,8 +124,10 @@ impl<'a> Winograd<'a> {
             out: Target { dtype: DType::F32, batch: vec![m.saturating_mul(n)], row: n, columns: None },
             alpha: 1.0,
             addend: None,
+            residual: None,
             activation: Activation::None,
             precision: Precision::F32,
+            whole: None,
         }
     }
 

@@ -1,0 +1,4 @@
+// The same number in all places.
+fn load(at: u32) -> Elem {
+    return Elem(NUMBER);
+}
