@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::quads::{self, Lie, Side, VECTOR};
 use super::sparse::QUADS_ROWS;
-use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, wgsl, word};
+use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, bind_scalar, wgsl, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::LOAD_VALUES;
@@ -88,6 +88,20 @@ impl Quantized {
             _ if self.is_by_row() => 0.0,
             1 => 4.0 * each,
             _ => each,
+        }
+    }
+
+    /// Chunks of a row, fours of a chunk, and how often a chunk changes its scale.
+    pub(super) fn chunks(&self) -> [f64; 3] {
+        let spans = CHUNK / self.span();
+        [self.pitch / CHUNK, self.layout.scheme.values.per_word(), spans].map(|count| count as f64)
+    }
+
+    /// Words of a chunk that share a scale.
+    fn span(&self) -> usize {
+        match self.block() {
+            _ if self.is_by_row() => CHUNK,
+            block => (block / self.layout.scheme.values.per_word()).clamp(1, CHUNK),
         }
     }
 
@@ -182,9 +196,8 @@ impl Quantized {
         match body {
             Body::Chunks => {
                 let per_word = self.layout.scheme.values.per_word();
-                let span = if self.is_by_row() { CHUNK } else { (self.block() / per_word).clamp(1, CHUNK) };
                 let is_whole = self.columns.is_multiple_of(CHUNK * per_word);
-                assembly.constant("", "SPAN", word(span)).constant("", "WHOLE", Value::Bool(is_whole));
+                assembly.constant("", "SPAN", word(self.span())).constant("", "WHOLE", Value::Bool(is_whole));
                 assembly.size("", "chunks", self.pitch / CHUNK)?;
                 assembly.size("a", "last", self.columns.div_ceil(self.block()).saturating_sub(1))?;
                 return self.bind_planes(assembly, rows, CHUNKS, CHUNK);
@@ -217,6 +230,7 @@ pub(super) fn bind_columns(
     match &operand.addressing {
         Addressing::Dense { batch, outer, .. } if lies_in_fours(pieces.problem, operands) => {
             quads::bind_in_vectors(assembly, "b", operand, range, batch)?;
+            bind_scalar(assembly, "b", operand.dtype);
             assembly.fragment("b", VECTORS).constant("b", "PANEL", Value::U32(1));
             assembly.size("b", "panel_stride", outer / VECTOR)?.size("b", "quad_stride", 1)?;
         }

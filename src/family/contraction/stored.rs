@@ -137,7 +137,9 @@ impl<'a> Stored<'a> {
         match self {
             Stored::Sparse(sparse) => sparse.bind(assembly, pieces, body, region, operands),
             Stored::Quantized(quantized) => {
-                assembly.fragment("steps", sparse::DENSE_STEPS);
+                if body.is_in_steps() {
+                    assembly.fragment("steps", sparse::DENSE_STEPS);
+                }
                 quantized.bind(assembly, pieces, body, region)
             }
         }
