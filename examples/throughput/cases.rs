@@ -2,9 +2,9 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerMatmul, IntegerOutput, Layout, Matmul, MaxPool2d,
-    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul,
-    Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerConv2d, IntegerMatmul, IntegerOutput, Layout,
+    Matmul, MaxPool2d, Padding, Permute, Precision, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat,
+    SparseLayout, SparseMatmul, Unary, UnaryKind,
 };
 
 /// An op on inputs of some layouts.
@@ -17,7 +17,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 21] = [
+pub const TABLE: [(&str, &str, &[&str]); 22] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -59,6 +59,11 @@ pub const TABLE: [(&str, &str, &[&str]); 21] = [
         "int8_matmul",
         "MxNxK: int8 (M, K) by int8 (N, K), dequantized",
         &["512x512x512", "1024x1024x1024", "2048x2048x2048", "1000x1000x1000", "1x4096x4096", "64x4096x4096"],
+    ),
+    (
+        "int8_conv2d",
+        "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel: int8 by int8, dequantized",
+        &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "8x256x14x14x1024x1x1"],
     ),
     (
         "conv2d",
@@ -124,6 +129,12 @@ fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
             let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
             let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
             (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
+        }
+        ("int8_conv2d", &[n, c, h, w, o, kernel, stride]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let padding = Padding::all(kernel / 2);
+            let op = IntegerConv2d { stride: [stride; 2], padding, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[n, c, h, w]), int8(&[o, c, kernel, kernel]), scale(1), scale(o)])
         }
         _ => return None,
     })
