@@ -129,7 +129,7 @@ fn sums_become_floats_and_codes_as_the_twin_has_them() {
         ] {
             let activation = if case == 0 { Activation::None } else { Activation::Relu };
             let op = IntegerMatmul { output, activation, ..op.clone() };
-            let inputs = [&[x.clone(), weight.clone()][..], &zeros, &scales, &[whole.clone()]].concat();
+            let inputs = [&[x.clone(), weight.clone()][..], &zeros, &scales, std::slice::from_ref(&whole)].concat();
             check(&op, &inputs);
         }
     }
@@ -236,7 +236,7 @@ fn convolutions_are_exact() {
             HostTensor::new(&[weight[0]], &(0..weight[0] as i32).map(|i| 1000 * i - 3000).collect::<Vec<_>>()).unwrap();
         for greatest in [false, true] {
             let zeros = [end(a, &[], greatest), end(b, &[weight[0]], !greatest)];
-            let inputs = [&inputs[..], &zeros, &[bias.clone()]].concat();
+            let inputs = [&inputs[..], &zeros, std::slice::from_ref(&bias)].concat();
             check(&IntegerConv2d { zeros: [true; 2], bias: true, ..op.clone() }, &inputs);
         }
     }

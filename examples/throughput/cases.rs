@@ -2,8 +2,8 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, IntegerMatmul, IntegerOutput, Layout,
-    Matmul, MaxPool2d, Padding, Permute, Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, IntegerConv2d, IntegerMatmul, IntegerOutput,
+    Layout, Matmul, MaxPool2d, Padding, Permute, Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d,
     QuantizedMatmul, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary,
     UnaryKind,
 };
@@ -18,7 +18,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 25] = [
+pub const TABLE: [(&str, &str, &[&str]); 26] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -66,6 +66,11 @@ pub const TABLE: [(&str, &str, &[&str]); 25] = [
     ),
     ("conv2d", "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel", CONV2D),
     ("w8_conv2d", "the same with int8 weights, a scale for each output channel", CONV2D),
+    (
+        "int8_conv2d",
+        "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel: int8 by int8, dequantized",
+        &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "8x256x14x14x1024x1x1"],
+    ),
     ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
     ("depthwise", "NxCxHxWxKERNELxSTRIDE, padded by half the kernel", &["8x64x56x56x3x1", "8x64x56x56x3x2"]),
     ("max_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2", "1x64x224x224x7x2"]),
@@ -128,6 +133,12 @@ fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
             let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
             let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
             (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
+        }
+        ("int8_conv2d", &[n, c, h, w, o, kernel, stride]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let padding = Padding::all(kernel / 2);
+            let op = IntegerConv2d { stride: [stride; 2], padding, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[n, c, h, w]), int8(&[o, c, kernel, kernel]), scale(1), scale(o)])
         }
         _ => return None,
     })

@@ -13,7 +13,7 @@ use crate::family::wgsl;
 use crate::layout::{DType, Layout, count};
 use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
 use crate::problem::{Built, Candidate, Operands};
-use crate::profile::DeviceProfile;
+use crate::profile::{Class, DeviceProfile};
 
 const PACK: ShaderFile = shader!("whole/pack.wgsl");
 const TERMS: ShaderFile = shader!("whole/terms.wgsl");
@@ -26,6 +26,9 @@ const SIGN_BITS: ShaderFile = shader!("load/sign_bits.wgsl");
 const SAME: ShaderFile = shader!("load/same.wgsl");
 const STORE_VECTORS: ShaderFile = shader!("epilogue/panels.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
+
+/// Words that an invocation packs on class Cpu: with more, few invocations are left for small operands.
+const RUN: usize = 16;
 
 /// What a plan makes for its contraction: inputs that are numbered after the op's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,7 +282,12 @@ impl Kernels<'_> {
         let mut assembly = self.assembly(PACK);
         let per_word = if matches!(pack.codes, Codes::Floats(_) | Codes::Bits) { Words::Signs } else { Words::Int8 };
         assembly.constant("", "PER_WORD", Value::U32(per_word.values() as u32));
-        assembly.constant("", "OUTER_FASTEST", Value::Bool(pack.to.outer < pack.to.k));
+        let outer_fastest = pack.to.outer < pack.to.k;
+        let run = if self.profile.class == Class::Cpu { RUN } else { 1 };
+        let (fast, slow) = if outer_fastest { (pack.outer, pack.words) } else { (pack.words, pack.outer) };
+        let runs = count(&pack.batch) * slow * fast.div_ceil(run);
+        assembly.constant("", "OUTER_FASTEST", Value::Bool(outer_fastest));
+        assembly.constant("", "RUN", Value::U32(run as u32));
         let (file, elem, element) = match pack.codes {
             Codes::Bytes { unsigned } => {
                 assembly.constant("source", "FLIP", flip(unsigned));
@@ -304,11 +312,11 @@ impl Kernels<'_> {
             self.bind(&mut assembly, "words", STORE_VALUES, target)?;
         }
         let [_, middle, last] = three(&pack.batch, 1);
-        assembly.size("", "items", items)?.size("", "outer", pack.outer)?.size("", "words", pack.words)?;
+        assembly.size("", "runs", runs)?.size("", "outer", pack.outer)?.size("", "words", pack.words)?;
         assembly.size("", "k", pack.k)?.size("", "batch_1", middle)?.size("", "batch_2", last)?;
         strides(&mut assembly, "", "to_", &pack.to.batch)?;
         assembly.size("", "to_outer", pack.to.outer)?.size("", "to_word", pack.to.k)?;
-        Ok(Some(self.dispatch(assembly, items, read + written)?))
+        Ok(Some(self.dispatch(assembly, runs, read + written)?))
     }
 
     /// The dispatch that gathers what the epilogue has to know.
