@@ -91,6 +91,15 @@ impl Quantized {
         }
     }
 
+    /// The bodies of chunks for few columns.
+    pub(super) fn tiles(&self, profile: &DeviceProfile, n: usize) -> Vec<Variant> {
+        let columns = COLUMNS.into_iter().find(|&columns| columns as usize >= n);
+        let mut tiles = columns.map(|columns| tiles_of(profile, columns)).unwrap_or_default();
+        let fours = self.layout.scheme.values.per_word();
+        tiles.retain(|tile| fours * (tile.per_lane.0 * tile.per_lane.1) as usize <= QUICK);
+        tiles
+    }
+
     /// Chunks of a row, fours of a chunk, and how often a chunk changes its scale.
     pub(super) fn chunks(&self) -> [f64; 3] {
         let spans = CHUNK / self.span();
@@ -248,20 +257,18 @@ const fn chunks(lanes: u32, per_lane: (u32, u32)) -> Variant {
 
 /// Columns of the bodies of chunks.
 const COLUMNS: [u32; 4] = [1, 2, 4, 8];
+/// Rows on class Cpu: the more, the fewer loads of columns.
+const CPU_ROWS: [u32; 5] = [16, 8, 4, 2, 1];
+/// Multiplications of fours that are worth compiling, all of a chunk being unrolled: twice as many take more than a second.
+const QUICK: usize = 256;
 
 /// The tiles of so many columns.
 fn tiles_of(profile: &DeviceProfile, columns: u32) -> Vec<Variant> {
     if profile.class == Class::Cpu {
         let lanes = profile.fixed_subgroup_size().unwrap_or(8);
-        return [8, 4].map(|rows| chunks(lanes, (rows, columns))).to_vec();
+        return CPU_ROWS.map(|rows| chunks(lanes, (rows, columns))).to_vec();
     }
     [(64, 4), (32, 4), (32, 1)].map(|(lanes, rows)| chunks(lanes, (rows, columns))).to_vec()
-}
-
-/// The bodies of chunks for few columns.
-pub(super) fn tiles(profile: &DeviceProfile, n: usize) -> Vec<Variant> {
-    let columns = COLUMNS.into_iter().find(|&columns| columns as usize >= n);
-    columns.map(|columns| tiles_of(profile, columns)).unwrap_or_default()
 }
 
 /// Those for any number.
