@@ -6,8 +6,8 @@
 use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::contraction::whole::{TERM, Words, flip};
-use crate::family::contraction::{self, Addressing, Contraction, Operand, bind_operand};
+use crate::family::contraction::whole::{End, TERM, Words, flip};
+use crate::family::contraction::{self, Addressing, Contraction, Operand, Target, bind_operand};
 use crate::family::mask::{expect_trips, lanes};
 use crate::family::wgsl;
 use crate::layout::{DType, Layout, count};
@@ -135,6 +135,22 @@ pub struct IntegerContraction {
     pub sides: [Side; 2],
     /// How codes become bytes, or words, of the output.
     pub narrow: Option<PackWords>,
+    /// Where words of four rows go in the output itself, which spares that where a body has rows in fours.
+    pub fused: Option<Target>,
+}
+
+impl IntegerContraction {
+    /// The problem whose results need no second pass, for a body that can.
+    fn at_once(&self, op: &'static str, variant: &contraction::Variant) -> Option<Contraction> {
+        let mut contraction = self.contraction.clone();
+        contraction.out = self.fused.clone()?;
+        let whole = contraction.whole.as_mut()?;
+        if let End::Codes { zero, range } = whole.end {
+            whole.end = End::Words { zero, range };
+        }
+        whole.expect(op, variant).ok()?;
+        Some(contraction)
+    }
 }
 
 /// The candidates for a problem on a device, best first.
@@ -178,7 +194,9 @@ pub(crate) fn build(
     let layouts = layouts(problem, operands);
     let inputs = operands.inputs.len();
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
-    let mut built = contraction::build(&problem.contraction, variant, &own, profile)?;
+    let fused = problem.at_once(operands.op, variant);
+    let narrow = problem.narrow.as_ref().filter(|_| fused.is_none());
+    let mut built = contraction::build(fused.as_ref().unwrap_or(&problem.contraction), variant, &own, profile)?;
     // What is made lies in scratch memory behind the contraction's own.
     let mut slots = [None; Made::ALL.len()];
     for (made, slot) in Made::ALL.into_iter().zip(&mut slots) {
@@ -196,12 +214,12 @@ pub(crate) fn build(
     let codes = Slot::Scratch(built.scratch.len());
     let Contraction { batch, m, n, .. } = &problem.contraction;
     let code_bytes = (count(batch) * m * n) as u64 * DType::I32.size();
-    if problem.narrow.is_some() {
+    if narrow.is_some() {
         built.scratch.push(code_bytes);
     }
     let moved = |slot: Slot| match slot {
         Slot::Input(number) if number >= inputs => slots[number - inputs].unwrap_or(slot),
-        Slot::Output(0) if problem.narrow.is_some() => codes,
+        Slot::Output(0) if narrow.is_some() => codes,
         slot => slot,
     };
     let kernels = Kernels { operands: &own, profile, moved: &moved };
@@ -218,7 +236,7 @@ pub(crate) fn build(
     }
     let mut dispatches = before;
     dispatches.extend(built.dispatches.into_iter().map(|dispatch| dispatch.with_slots(moved)));
-    if let Some(narrow) = &problem.narrow {
+    if let Some(narrow) = narrow {
         // What is packed goes to the output itself, and comes from where the contraction's output went.
         let last = Kernels { moved: &|slot| slot, ..kernels }.pack(narrow, codes, code_bytes, Slot::Output(0))?;
         dispatches.extend(last);
