@@ -1,13 +1,24 @@
 // out[i] = clamp(round(x[i] / scale) + zero), a byte each
 //
-// Workgroup:  WG_X words of the output.
-// Invocation: a word: four elements.
-// Dispatch:   ceil(words / WG_X) workgroups, folded.
+// Workgroup:  WG_X * run words of the output.
+// Invocation: every WG_X-th of them: four elements each.
+// Dispatch:   ceil(words / (WG_X * run)) workgroups, folded.
 // Edges:      what the last word holds behind the output stays.
 struct Params {
     workgroups: u32,
+    run: u32, // words of an invocation
     words: u32,
     total: u32, // elements
+}
+
+fn one(word: u32) {
+    var bytes = 0u;
+    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
+        let at = 4u * word + i;
+        let group = group_of(at);
+        bytes |= saturated(x_load(at), scales_load(group), zeros_load(group)) << (8u * i);
+    }
+    out_store(word, bytes);
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -17,15 +28,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = workgroup_index(id, count);
-    let word = number * WG_X + lane;
-    if number >= params.workgroups || word >= params.words {
+    if number >= params.workgroups {
         return;
     }
-    var bytes = 0u;
-    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
-        let at = 4u * word + i;
-        let group = group_of(at);
-        bytes |= saturated(x_load(at), scales_load(group), zeros_load(group)) << (8u * i);
+    for (var i = 0u; i < params.run; i++) {
+        let word = (number * params.run + i) * WG_X + lane;
+        if word < params.words {
+            one(word);
+        }
     }
-    out_store(word, bytes);
 }

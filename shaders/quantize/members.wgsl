@@ -15,5 +15,9 @@ fn members(group: u32) -> u32 {
 
 fn member(group: u32, m: u32) -> u32 {
     let first = group / params.across * params.row_stride + group % params.across * params.step;
-    return first + m / params.run * params.stride + m % params.run;
+    if ONE_RUN {
+        return first + m;
+    }
+    let run = m / params.run;
+    return first + run * params.stride + (m - run * params.run);
 }

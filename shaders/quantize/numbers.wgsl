@@ -1,12 +1,22 @@
 // out[i] = (x[i] - zero) * scale, of bytes
 //
-// Workgroup:  WG_X fours of elements.
-// Invocation: four elements.
-// Dispatch:   ceil(words / WG_X) workgroups, folded.
+// Workgroup:  WG_X * run fours of elements.
+// Invocation: every WG_X-th of them.
+// Dispatch:   ceil(words / (WG_X * run)) workgroups, folded.
 struct Params {
     workgroups: u32,
+    run: u32, // words of an invocation
     words: u32,
     total: u32, // elements
+}
+
+fn one(word: u32) {
+    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
+        let at = 4u * word + i;
+        let group = group_of(at);
+        let x = level(x_load(at), 0u);
+        out_store(at, Elem(f32(x - zeros_load(group)) * bitcast<f32>(scales_load(group))));
+    }
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -16,14 +26,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = workgroup_index(id, count);
-    let word = number * WG_X + lane;
-    if number >= params.workgroups || word >= params.words {
+    if number >= params.workgroups {
         return;
     }
-    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
-        let at = 4u * word + i;
-        let group = group_of(at);
-        let x = level(x_load(at), 0u);
-        out_store(at, Elem(f32(x - zeros_load(group)) * bitcast<f32>(scales_load(group))));
+    for (var i = 0u; i < params.run; i++) {
+        let word = (number * params.run + i) * WG_X + lane;
+        if word < params.words {
+            one(word);
+        }
     }
 }

@@ -4,30 +4,22 @@
 //           |         |       |
 //     v   word      word     word .     words of a row, zero bits beyond its end
 //
-// Workgroup:  WG_X words.
-// Invocation: a word.
-// Dispatch:   ceil(words / WG_X) workgroups, folded.
+// Workgroup:  WG_X * run words.
+// Invocation: every WG_X-th of them.
+// Dispatch:   ceil(words / (WG_X * run)) workgroups, folded.
 // Edges:      words beyond a row are 0.
 struct Params {
     workgroups: u32,
+    run: u32, // words of an invocation
     words: u32,
     columns: u32,
     pitch: u32, // words of a row
 }
 
-@compute @workgroup_size(WG_X, WG_Y)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = workgroup_index(id, count);
-    let word = number * WG_X + lane;
-    if number >= params.workgroups || word >= params.words {
-        return;
-    }
-    let column = min(word % params.pitch * PER_WORD, params.columns);
-    let first = word / params.pitch * params.columns + column;
+fn one(word: u32) {
+    let row = word / params.pitch;
+    let column = min((word - row * params.pitch) * PER_WORD, params.columns);
+    let first = row * params.columns + column;
     let length = min(params.columns - column, PER_WORD);
     var bits = 0u;
     var scale = 0x3f800000u;
@@ -42,4 +34,22 @@ fn main(
         bits |= saturated(x_load(first + i), scale, zero) << (BITS * i);
     }
     out_store(word, bits);
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = workgroup_index(id, count);
+    if number >= params.workgroups {
+        return;
+    }
+    for (var i = 0u; i < params.run; i++) {
+        let word = (number * params.run + i) * WG_X + lane;
+        if word < params.words {
+            one(word);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::layout::{DType, count};
 use crate::op::quantize::{Granularity, QuantLayout, QuantType};
 use crate::plan::{Access, Dispatch, Param, Slot};
 use crate::problem::{Built, Candidate, Operands};
-use crate::profile::DeviceProfile;
+use crate::profile::{Class, DeviceProfile};
 
 const QUANTIZE: ShaderFile = shader!("quantize/quantize.wgsl");
 const DEQUANTIZE: ShaderFile = shader!("quantize/dequantize.wgsl");
@@ -152,7 +152,9 @@ impl Groups {
 
     /// Lets a kernel walk the elements of a scale.
     fn walk<'a>(&self, mut kernel: Kernel<'a>) -> Result<Kernel<'a>> {
-        kernel.assembly().common(MEMBERS);
+        // Those of a row, of a block, of all: no number of a run is looked for.
+        let one_run = self.strides[0] > 0 || self.outer == 1;
+        kernel.assembly().common(MEMBERS).constant("", "ONE_RUN", Value::Bool(one_run));
         let row = self.axis * self.inner;
         let kernel = kernel.size("count", self.members())?;
         let kernel = if self.strides[0] > 0 {
@@ -250,14 +252,20 @@ impl<'a> Build<'a> {
         Kernel::new(body, lanes(self.profile), self.operands, self.profile)
     }
 
+    /// The dispatch over so many words, several an invocation where workgroups are what costs.
+    fn over(&self, kernel: Kernel<'a>, words: usize) -> Result<Dispatch> {
+        // A workgroup of lavapipe's costs as much as some forty elements; 128 of them keep its threads busy.
+        let run = if self.profile.class == Class::Cpu { (words / (128 * 8)).clamp(1, 32) } else { 1 };
+        kernel.size("words", words)?.size("run", run)?.dispatch(words.div_ceil(run))
+    }
+
     /// A kernel over the words of a plane of values.
     fn over_words(&self, body: ShaderFile, layout: &QuantLayout) -> Result<(Kernel<'a>, usize)> {
         let ([rows, columns], pitch) = (layout.matrix()?, layout.pitch()?);
         let mut kernel = self.kernel(body);
         constants(&mut kernel, layout.scheme.values);
         let words = rows * pitch;
-        let kernel = kernel.size("words", words)?.size("columns", columns)?.size("pitch", pitch)?;
-        Ok((kernel, words))
+        Ok((kernel.size("columns", columns)?.size("pitch", pitch)?, words))
     }
 
     /// The same with the scale of each.
@@ -276,7 +284,7 @@ impl<'a> Build<'a> {
         constants(&mut kernel, values);
         let total = self.operands.outputs[0].len();
         let words = total.div_ceil(4);
-        Ok((kernel.size("words", words)?.size("total", total)?, words))
+        Ok((kernel.size("total", total)?, words))
     }
 
     /// Binds scales and zero points.
@@ -296,13 +304,13 @@ impl<'a> Build<'a> {
     /// Writes numbers, of given scales.
     fn to_numbers(&self, (mut kernel, items): (Kernel<'a>, usize)) -> Result<Dispatch> {
         kernel.assembly().common(LEVEL).constant("", "Elem", Value::Type(wgsl(self.operands.outputs[0].dtype)));
-        self.scaled(kernel, Scales::Given)?.output("out", 0)?.dispatch(items)
+        self.over(self.scaled(kernel, Scales::Given)?.output("out", 0)?, items)
     }
 
     fn values(&self, layout: &QuantLayout, scales: Scales) -> Result<Dispatch> {
         let (mut kernel, words) = self.over_scaled_words(QUANTIZE, layout)?;
         kernel.assembly().common(QUOTIENT).common(SATURATED);
-        self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output("out", 0)?.dispatch(words)
+        self.over(self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output("out", 0)?, words)
     }
 
     fn numbers(&self, layout: &QuantLayout) -> Result<Dispatch> {
@@ -319,21 +327,21 @@ impl<'a> Build<'a> {
 
     fn pack(&self, layout: &QuantLayout) -> Result<Dispatch> {
         let (kernel, words) = self.over_words(PACK, layout)?;
-        kernel.bytes("x", LOAD_BYTES, Slot::Input(0))?.output("out", 0)?.dispatch(words)
+        self.over(kernel.bytes("x", LOAD_BYTES, Slot::Input(0))?.output("out", 0)?, words)
     }
 
     fn unpack(&self, layout: &QuantLayout) -> Result<Dispatch> {
         let (mut kernel, words) = self.over_fours(UNPACK, layout.scheme.values)?;
         kernel.assembly().common(LEVEL);
         let kernel = kernel.size("columns", layout.matrix()?[1])?.size("pitch", layout.pitch()?)?;
-        kernel.input("values", LOAD_VALUES, 0)?.output_bytes("out", 0)?.dispatch(words)
+        self.over(kernel.input("values", LOAD_VALUES, 0)?.output_bytes("out", 0)?, words)
     }
 
     fn bytes(&self, groups: &Groups, scales: Scales) -> Result<Dispatch> {
         let (kernel, words) = self.over_fours(LINEAR, of(self.operands.outputs[0].dtype))?;
         let mut kernel = groups.find(kernel)?;
         kernel.assembly().common(QUOTIENT).common(SATURATED);
-        self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output_bytes("out", 0)?.dispatch(words)
+        self.over(self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output_bytes("out", 0)?, words)
     }
 
     fn of_bytes(&self, groups: &Groups) -> Result<Dispatch> {
