@@ -1,8 +1,8 @@
 //! The comparator must be able to fail: a wrong value, a NaN, a wrong length, all zeros, and what is within bounds passes.
 
 use tilewise::reference::{Expected, HostTensor, Select, Twin, Value};
-use tilewise::verify::{self, compare};
-use tilewise::{Conflict, DType, Error, Finding, FindingKind, Gpu, Matmul, Op, Param, Plan, QuantizeLinear, Site};
+use tilewise::verify::compare;
+use tilewise::{Conflict, DType, Error, Finding, FindingKind, Matmul, Site};
 
 fn inputs() -> [HostTensor; 2] {
     let ramp = |n: usize| (0..n).map(|i| i as f32 * 0.37 - 3.0).collect::<Vec<_>>();
@@ -110,6 +110,8 @@ fn a_finding_fails_although_every_value_is_right() {
 #[cfg(feature = "emulator")]
 #[test]
 fn bytes_that_are_not_written_or_do_not_belong_fail() {
+    use tilewise::{Gpu, Op, Param, Plan, QuantizeLinear, verify};
+
     let gpu = Gpu::emulated(Default::default()).unwrap();
     let op = QuantizeLinear::default();
     let x = HostTensor::new(&[7], &[0.0f32, 1.0, 128.0, 255.0, 7.0, 64.0, 192.0]).unwrap();
