@@ -223,6 +223,7 @@ fn convolutions_are_exact() {
         ([2, 6, 5, 5], [4, 3, 3, 3], [1, 2], [1, 1], 2),
         ([1, 5, 8, 8], [5, 1, 3, 3], [1, 1], [2, 1], 5),
         ([2, 7, 4, 4], [9, 7, 1, 1], [1, 1], [1, 1], 1),
+        ([2, 6, 7, 5], [6, 1, 2, 3], [2, 1], [1, 1], 6),
     ];
     let types = [DType::I8, DType::U8];
     for (case, (x, weight, stride, dilation, groups)) in cases.into_iter().enumerate() {
@@ -245,7 +246,7 @@ fn convolutions_are_exact() {
 #[test]
 fn convolutions_of_words_stay_in_words() {
     let mut random = Random::new(8);
-    for (c, o, groups) in [(6, 7, 1), (8, 12, 2)] {
+    for (c, o, groups) in [(6, 7, 1), (8, 12, 2), (7, 7, 7)] {
         let scheme = QuantScheme { symmetric: c == 6, ..Default::default() };
         let weight = QuantLayout::new(scheme, &[o, c / groups, 3, 3]).unwrap();
         let planes = weight.planes().unwrap();

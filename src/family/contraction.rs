@@ -864,6 +864,15 @@ fn bind_residual(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) 
     moved
 }
 
+/// Fills the hooks of the epilogue for a body that computes a contraction of whole numbers as a whole. Returns the bytes that it reads and
+/// writes.
+pub(crate) fn bind_whole_output(assembly: &mut Assembly, op: &'static str, problem: &Contraction) -> Result<u64> {
+    let pieces = Pieces { op, problem, tile: (1, 1), step: 1, parts: 1, feeds: None };
+    let mut sizes = problem.batch.clone();
+    sizes.extend([problem.m, problem.n, problem.k]);
+    bind_output(assembly, &pieces, &Region::whole(&sizes))
+}
+
 /// The part of the epilogue that knows where results go. Returns the bytes that it writes.
 fn bind_place(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
     let out = &pieces.problem.out;

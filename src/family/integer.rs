@@ -6,8 +6,8 @@
 use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::contraction::whole::{End, TERM, Words, flip};
-use crate::family::contraction::{self, Addressing, Contraction, Operand, Target, bind_operand};
+use crate::family::contraction::whole::{End, TERM, Words, flip, flipped};
+use crate::family::contraction::{self, Addressing, Contraction, Operand, Target, Windows, bind_operand};
 use crate::family::mask::{expect_trips, lanes};
 use crate::family::wgsl;
 use crate::layout::{DType, Layout, count};
@@ -17,6 +17,7 @@ use crate::profile::{Class, DeviceProfile};
 
 const PACK: ShaderFile = shader!("whole/pack.wgsl");
 const TERMS: ShaderFile = shader!("whole/terms.wgsl");
+const PLANES: ShaderFile = shader!("whole/planes.wgsl");
 const SUM: ShaderFile = shader!("whole/sum.wgsl");
 const NO_SUM: ShaderFile = shader!("whole/no_sum.wgsl");
 const BYTES: ShaderFile = shader!("load/strided_bytes.wgsl");
@@ -137,18 +138,34 @@ pub struct IntegerContraction {
     pub narrow: Option<PackWords>,
     /// Where words of four rows go in the output itself, which spares that where a body has rows in fours.
     pub fused: Option<Target>,
+    /// The windows of a convolution whose groups have one channel and one output, if its rows are channels and both operands are planes in
+    /// words of four of those.
+    pub planes: Option<Windows>,
+    /// The same problem in that form.
+    pub depthwise: Option<Box<IntegerContraction>>,
+}
+
+/// How a contraction of whole numbers is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// By products of words.
+    Products(contraction::Variant),
+    /// Four channels at once, where each is by itself.
+    Planes,
 }
 
 impl IntegerContraction {
     /// The problem whose results need no second pass, for a body that can.
-    fn at_once(&self, op: &'static str, variant: &contraction::Variant) -> Option<Contraction> {
+    fn at_once(&self, op: &'static str, variant: &Variant) -> Option<Contraction> {
         let mut contraction = self.contraction.clone();
         contraction.out = self.fused.clone()?;
         let whole = contraction.whole.as_mut()?;
         if let End::Codes { zero, range } = whole.end {
             whole.end = End::Words { zero, range };
         }
-        whole.expect(op, variant).ok()?;
+        if let Variant::Products(variant) = variant {
+            whole.expect(op, variant).ok()?;
+        }
         Some(contraction)
     }
 }
@@ -159,10 +176,19 @@ pub(crate) fn candidates(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
     choice: Option<&str>,
-) -> Vec<Candidate<contraction::Variant>> {
+) -> Vec<Candidate<Variant>> {
+    let why = "groups of one channel: four of them are a word".into();
+    let planes = Candidate { variant: Variant::Planes, name: "whole/planes".into(), why };
+    if problem.planes.is_some() {
+        return vec![planes];
+    }
     let layouts = layouts(problem, operands);
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
-    contraction::candidates(&problem.contraction, &own, profile, choice)
+    let products = contraction::candidates(&problem.contraction, &own, profile, choice).into_iter().map(|candidate| {
+        let Candidate { variant, name, why } = candidate;
+        Candidate { variant: Variant::Products(variant), name, why }
+    });
+    problem.depthwise.is_some().then_some(planes).into_iter().chain(products).collect()
 }
 
 /// The layouts of the inputs, and of what is made for the contraction.
@@ -187,16 +213,28 @@ fn layouts(problem: &IntegerContraction, operands: &Operands<'_>) -> Vec<Layout>
 
 pub(crate) fn build(
     problem: &IntegerContraction,
-    variant: &contraction::Variant,
+    variant: &Variant,
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
+    let problem = match (variant, &problem.depthwise) {
+        (Variant::Planes, Some(depthwise)) => depthwise,
+        _ => problem,
+    };
     let layouts = layouts(problem, operands);
     let inputs = operands.inputs.len();
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
     let fused = problem.at_once(operands.op, variant);
     let narrow = problem.narrow.as_ref().filter(|_| fused.is_none());
-    let mut built = contraction::build(fused.as_ref().unwrap_or(&problem.contraction), variant, &own, profile)?;
+    let contraction = fused.as_ref().unwrap_or(&problem.contraction);
+    let mut built = match (variant, &problem.planes) {
+        (Variant::Products(variant), _) => contraction::build(contraction, variant, &own, profile)?,
+        (Variant::Planes, Some(windows)) => Built::scalar(vec![planes(problem, contraction, windows, &own, profile)?]),
+        (Variant::Planes, None) => {
+            let why = "only groups of one channel and one output are";
+            return Err(Error::Unsupported { what: format!("{} by planes", operands.op), why });
+        }
+    };
     // What is made lies in scratch memory behind the contraction's own.
     let mut slots = [None; Made::ALL.len()];
     for (made, slot) in Made::ALL.into_iter().zip(&mut slots) {
@@ -355,7 +393,9 @@ impl Kernels<'_> {
             assembly.constant(hook, "NUMBER", Value::U32(number));
         };
         assembly.constant("", "FLIP", flip(side.unsigned));
-        match side.zero {
+        match side.zero.filter(|_| problem.planes.is_none()) {
+            // Planes have their zero points taken off before they are multiplied.
+            None if problem.planes.is_some() => none(&mut assembly, "zero", "u32", flipped(side.unsigned)),
             Some((number, _)) => moved += self.bind(&mut assembly, "zero", LOAD_BYTES, input(number, "u32", 1))?,
             None => none(&mut assembly, "zero", "u32", 0),
         }
@@ -404,6 +444,68 @@ impl Kernels<'_> {
         self.bind(&mut assembly, "out", STORE_VECTORS, target)?;
         self.dispatch(assembly, items, moved)
     }
+}
+
+/// The dispatch over planes in words of four channels.
+fn planes(
+    problem: &IntegerContraction,
+    contraction: &Contraction,
+    windows: &Windows,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let kernels = Kernels { operands, profile, moved: &|slot| slot };
+    let mut assembly = kernels.assembly(PLANES);
+    let [weight, x] = &problem.sides;
+    let mut moved = 0;
+    let numbered = |number: usize, element: u64| Whole {
+        slot: Slot::Input(number),
+        bytes: operands.inputs[number].bytes(),
+        access: Access::Read,
+        elem: "u32",
+        element,
+    };
+    for (hook, operand) in [("x", &contraction.b), ("w", &contraction.a)] {
+        moved += kernels.bind(&mut assembly, hook, LOAD_VALUES, numbered(operand.input, DType::U32.size()))?;
+    }
+    for (hook, name, side) in [("x_zero", "X_FLIP", x), ("w_zero", "W_FLIP", weight)] {
+        assembly.constant("", name, flip(side.unsigned));
+        match side.zero {
+            Some((number, _)) => moved += kernels.bind(&mut assembly, hook, LOAD_BYTES, numbered(number, 1))?,
+            None => {
+                assembly.fragment(hook, SAME).constant(hook, "Elem", Value::Type("u32"));
+                assembly.constant(hook, "NUMBER", Value::U32(0));
+            }
+        }
+    }
+    moved += contraction::bind_whole_output(&mut assembly, operands.op, contraction)?;
+    let pixels = windows.output[0] * windows.output[1];
+    let items = contraction.n * contraction.m.div_ceil(4);
+    expect_trips(operands.op, windows.kernel[0] * (windows.kernel[1] + 1))?;
+    for (name, value) in [
+        ("items", items),
+        ("channels", contraction.m),
+        ("words", contraction.m.div_ceil(4)),
+        ("pixels", pixels),
+        ("out_width", windows.output[1]),
+        ("height", windows.input[0]),
+        ("width", windows.input[1]),
+        ("step_h", windows.stride[0]),
+        ("step_w", windows.stride[1]),
+        ("tap_h", windows.dilation[0]),
+        ("tap_w", windows.dilation[1]),
+        ("zero_stride", usize::from(weight.zero.is_some_and(|zero| zero.1))),
+    ] {
+        assembly.size("", name, value)?;
+    }
+    for ((name, side), padding) in [("origin_h", "KERNEL_H"), ("origin_w", "KERNEL_W")].into_iter().zip([0, 1]) {
+        let wrapped = u32::try_from(windows.padding[padding]).unwrap_or(u32::MAX).wrapping_neg();
+        assembly.param("", name, Param::U32(wrapped));
+        assembly.constant("", side, Value::U32(u32::try_from(windows.kernel[padding]).unwrap_or(u32::MAX)));
+    }
+    let products = items as f64 * 4.0 * windows.kernel.iter().product::<usize>() as f64;
+    let workgroups = items.div_ceil(lanes(profile) as usize) as u64;
+    assembly.dispatch(profile, workgroups, Work { flops: 2.0 * products, bytes: moved as f64 })
 }
 
 /// An operand that a kernel takes as a whole.

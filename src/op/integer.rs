@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::family::contraction::whole::{Bias, End, Fill, Terms, Whole, Words};
-use crate::family::contraction::{Addressing, Contraction, Target};
+use crate::family::contraction::{Addressing, Contraction, Target, Windows};
 use crate::family::integer::{Codes, IntegerContraction, Made, PackWords, Side, Strides, words};
 use crate::layout::{DType, Layout, count};
 use crate::op::activation::Activation;
-use crate::op::conv2d::{Conv2d, Padding};
+use crate::op::conv2d::{Conv2d, Padding, clamp};
 use crate::op::precision::{FLOATS, Precision};
 use crate::op::quantize::{Granularity, QuantLayout, QuantType};
 use crate::op::{Op, expect_addressable, expect_dtype, expect_inputs};
@@ -486,7 +486,14 @@ impl Op for IntegerMatmul {
         let words = matches!(self.output, IntegerOutput::Words { .. });
         if narrow.is_none() || !(words || n.is_multiple_of(4)) {
             let contraction = product(&sizes, pitch, &sides, inputs.len(), ending);
-            return Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused: None })));
+            return Ok(Problem::Integer(Box::new(IntegerContraction {
+                contraction,
+                sides,
+                narrow,
+                fused: None,
+                planes: None,
+                depthwise: None,
+            })));
         }
         // A word is four neighbours of a row of the output: rows of the product with its sides exchanged.
         sides.swap(0, 1);
@@ -499,7 +506,14 @@ impl Op for IntegerMatmul {
             row: 1,
             columns: Some((1, in_words)),
         });
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused })))
+        Ok(Problem::Integer(Box::new(IntegerContraction {
+            contraction,
+            sides,
+            narrow,
+            fused,
+            planes: None,
+            depthwise: None,
+        })))
     }
 }
 
@@ -583,7 +597,7 @@ fn narrow(total: usize) -> PackWords {
 /// Inputs: `x` of shape `(n, c, h, w)`, i8 or u8, or in words of four channels, u32 `(n, ceil(c / 4), h, w)`, of int8; `weight` of shape
 /// `(o, c / groups, kh, kw)`, i8 or u8, or the plane of values of a [`QuantLayout`] of that shape. After them, those that are said to be there:
 /// the zero points of x and of the weight, the scales of x and of the weight, a bias `(o)`, all as of [`IntegerMatmul`]; of x one, of the weight
-/// one or `o`. In words, groups are of whole words.
+/// one or `o`. In words, groups are of whole words, or of one channel and one output.
 ///
 /// Output: `(n, o, p, q)`, of what [`IntegerMatmul`] tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -648,7 +662,9 @@ impl ConvSizes {
         let (mut image, weight) = (four("x", &x.shape)?, four("weight", weight)?);
         if x.dtype == DType::U32 {
             let channels = weight[1].saturating_mul(groups);
-            let whole = groups == 1 || weight[1].is_multiple_of(4);
+            // Where each channel is by itself, words are too.
+            let alone = weight[1] == 1 && weight[0] == groups;
+            let whole = groups == 1 || alone || weight[1].is_multiple_of(4);
             if image[1] != channels.div_ceil(4) || !whole {
                 let detail = format!("x {:?} in words does not hold {channels} channels in {groups} groups", x.shape);
                 return Err(Error::Shape { op, detail });
@@ -700,6 +716,100 @@ impl ConvSizes {
         }
     }
 
+    /// The problem where each channel is by itself, over planes in words of four channels. `row` is the distance of filters in bytes.
+    fn planes(
+        &self,
+        conv: &Conv2d,
+        mut sides: [Side; 2],
+        (inputs, row): (usize, usize),
+        ending: Ending,
+    ) -> Result<Option<IntegerContraction>> {
+        let ([n, c, h, w], [o, channels, kh, kw]) = (self.x, self.weight);
+        if channels != 1 || conv.groups == 1 || o != conv.groups {
+            return Ok(None);
+        }
+        let [_, _, p, q] = self.output(conv)?;
+        let (pixels, taps, own) = (p * q, kh * kw, o.div_ceil(4));
+        let one_by_one = |batch: Vec<usize>, k: usize| Strides { batch, outer: 1, k };
+        for (side, shape) in sides.iter_mut().zip([[1, taps, row], [n, h * w, h * w]]) {
+            let [entries, outer, stride] = shape;
+            let codes = Codes::Bytes { unsigned: side.unsigned };
+            side.pack = side.pack.is_some().then(|| PackWords {
+                codes,
+                batch: vec![entries],
+                outer,
+                k: c,
+                words: own,
+                from: one_by_one(vec![c * stride], stride),
+                to: one_by_one(vec![own * outer], outer),
+            });
+        }
+        terms(&mut sides[0], false, Vec::new(), o, (0, u32::MAX));
+        terms(&mut sides[1], false, Vec::new(), n * pixels, (0, u32::MAX));
+        let input = |side: &Side, made: Made| if side.pack.is_some() { made.after(inputs) } else { side.input };
+        let target = |dtype: DType, channels: usize| Target {
+            dtype,
+            batch: Vec::new(),
+            row: pixels,
+            columns: Some((pixels, channels * pixels)),
+        };
+        let contraction = Contraction {
+            batch: Vec::new(),
+            m: o,
+            n: n * pixels,
+            k: taps,
+            a: words(input(&sides[0], Made::Left), Vec::new(), taps),
+            b: words(input(&sides[1], Made::Right), Vec::new(), taps),
+            out: target(ending.output.stored(), o),
+            alpha: 1.0,
+            addend: None,
+            residual: None,
+            activation: ending.activation,
+            precision: Precision::F32,
+            whole: Some(ending.whole(taps, &sides, [&[], &[]], inputs)),
+        };
+        let windows = Windows {
+            batch: Vec::new(),
+            image: own * h * w,
+            channels: own,
+            input: [h, w],
+            output: [p, q],
+            kernel: [kh, kw],
+            stride: clamp(conv.stride),
+            dilation: clamp(conv.dilation),
+            padding: [conv.padding.top, conv.padding.left],
+            transposed: false,
+            fill: Fill::Number(0),
+        };
+        let in_words = matches!(ending.output, IntegerOutput::Words { .. });
+        Ok(Some(IntegerContraction {
+            contraction,
+            sides,
+            narrow: self.narrow(ending.output, pixels),
+            fused: in_words.then(|| target(DType::U32, own)),
+            planes: Some(windows),
+            depthwise: None,
+        }))
+    }
+
+    /// How codes become the output's bytes, or words.
+    fn narrow(&self, output: IntegerOutput, pixels: usize) -> Option<PackWords> {
+        let (images, o) = (self.x[0], self.weight[0]);
+        match output {
+            IntegerOutput::Words { .. } => Some(PackWords {
+                codes: Codes::Words,
+                batch: vec![images],
+                outer: pixels,
+                k: o,
+                words: o.div_ceil(4),
+                from: Strides { batch: vec![o * pixels], outer: 1, k: pixels },
+                to: Strides { batch: vec![o.div_ceil(4) * pixels], outer: 1, k: pixels },
+            }),
+            IntegerOutput::Quantized { .. } => Some(narrow(images * o * pixels)),
+            IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
+        }
+    }
+
     /// The problem over words. The weight is the left side.
     fn problem(
         &self,
@@ -707,7 +817,7 @@ impl ConvSizes {
         mut sides: [Side; 2],
         (inputs, fill): (usize, Fill),
         ending: Ending,
-    ) -> Result<Problem> {
+    ) -> Result<IntegerContraction> {
         let ([n, _, h, w], [o, channels, kh, kw]) = (self.x, self.weight);
         let own = self.words(ending.words);
         let shape = self.output(conv)?;
@@ -733,21 +843,9 @@ impl ConvSizes {
         contraction.out.dtype = ending.output.stored();
         contraction.activation = ending.activation;
         contraction.whole = Some(ending.whole(channels * kh * kw, &sides, [&rows, &vec![true; dims]], inputs));
-        let [images, o, p, q] = shape;
+        let [_, o, p, q] = shape;
         let pixels = p * q;
-        let narrow = match ending.output {
-            IntegerOutput::Words { .. } => Some(PackWords {
-                codes: Codes::Words,
-                batch: vec![images],
-                outer: pixels,
-                k: o,
-                words: o.div_ceil(4),
-                from: Strides { batch: vec![o * pixels], outer: 1, k: pixels },
-                to: Strides { batch: vec![o.div_ceil(4) * pixels], outer: 1, k: pixels },
-            }),
-            IntegerOutput::Quantized { .. } => Some(narrow(images * o * pixels)),
-            IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
-        };
+        let narrow = self.narrow(ending.output, pixels);
         // Rows are channels: four of them are a word, unless a group ends within.
         let rows = contraction.m;
         let is_whole = conv.groups == 1 || rows.is_multiple_of(4);
@@ -758,7 +856,7 @@ impl ConvSizes {
             let columns = contraction.out.columns.map(|_| (pixels, image));
             Target { dtype: DType::U32, batch, row: pixels, columns }
         });
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused })))
+        Ok(IntegerContraction { contraction, sides, narrow, fused, planes: None, depthwise: None })
     }
 }
 
@@ -838,7 +936,16 @@ impl Op for IntegerConv2d {
             None => Fill::Number(if unsigned[0] { 0x8080_8080 } else { 0 }),
         };
         let ending = Ending { words: Words::Int8, bias: self.bias, activation: self.activation, output: self.output };
-        sizes.problem(&self.conv(), sides, (inputs.len(), fill), ending)
+        let conv = self.conv();
+        let depthwise = sizes.planes(&conv, sides.clone(), (inputs.len(), row), ending)?;
+        Ok(Problem::Integer(Box::new(match depthwise {
+            // Words of channels that are by themselves are read in no other way.
+            Some(planes) if inputs[0].dtype == DType::U32 => planes,
+            depthwise => {
+                let products = sizes.problem(&conv, sides, (inputs.len(), fill), ending)?;
+                IntegerContraction { depthwise: depthwise.map(Box::new), ..products }
+            }
+        })))
     }
 }
 
@@ -934,7 +1041,14 @@ impl Op for BinaryMatmul {
         }
         let ending = Ending { words: Words::Signs, bias: self.bias, activation: self.activation, output: self.output };
         let contraction = product(&sizes, pitch, &sides, inputs.len(), ending);
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow: None, fused: None })))
+        Ok(Problem::Integer(Box::new(IntegerContraction {
+            contraction,
+            sides,
+            narrow: None,
+            fused: None,
+            planes: None,
+            depthwise: None,
+        })))
     }
 }
 
@@ -1002,6 +1116,7 @@ impl Op for BinaryConv2d {
         sides[0].pack = Some(sizes.pack_weight(Codes::Bits, Words::Signs, 32 * self.weight.pitch()?));
         sides[1].pack = Some(sizes.pack_image(Codes::Floats(inputs[0].dtype), Words::Signs, self.groups));
         let ending = Ending { words: Words::Signs, bias: self.bias, activation: self.activation, output: self.output };
-        sizes.problem(&self.conv(), sides, (inputs.len(), Fill::Number(0)), ending)
+        let problem = sizes.problem(&self.conv(), sides, (inputs.len(), Fill::Number(0)), ending)?;
+        Ok(Problem::Integer(Box::new(problem)))
     }
 }

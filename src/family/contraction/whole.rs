@@ -229,5 +229,10 @@ pub(super) fn bind_fill(assembly: &mut Assembly, fill: Fill, dtype: DType) {
 
 /// What makes bytes signed: of unsigned ones the highest bit is turned, which takes 128 off.
 pub(crate) fn flip(unsigned: bool) -> Value {
-    Value::U32(if unsigned { 128 } else { 0 })
+    Value::U32(flipped(unsigned))
+}
+
+/// The byte that is 0 then.
+pub(crate) fn flipped(unsigned: bool) -> u32 {
+    if unsigned { 128 } else { 0 }
 }
