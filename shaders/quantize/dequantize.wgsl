@@ -30,7 +30,7 @@ fn one(word: u32) {
             // unroll
             for (var c = 0u; c < 4u; c++) {
                 if !SHARED {
-                    group = group_of(start + min(column + 4u * q + c, params.columns - 1u));
+                    group = group_of(start + column + 4u * q + c);
                     scale = bitcast<f32>(scales_load(group));
                     zero = zeros_load(group);
                 }
