@@ -14,7 +14,8 @@ use tilewise::{
     Conv2d, ConvTranspose2d, DType, Dequantize, DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, FakeQuantize,
     Gpu, Granularity, Histogram, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout,
     LogSoftmax, Matmul, MaxPool2d, PackValues, Pad, PadMode, Padding, Permute, Precision, QuantLayout, QuantScheme,
-    QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, Unary, UnaryKind, UnpackValues,
+    QuantType, Quantize, QuantizeLinear, QuantizedConv2d, QuantizedMatmul, Ranges, Reduce, ReduceKind, Softmax, Unary,
+    UnaryKind, UnpackValues,
 };
 
 const HELP: &str = "\
@@ -88,7 +89,19 @@ fn quantized() -> Result<Vec<Case>, tilewise::Error> {
         let exact = values != QuantType::Binary;
         cases.push(drawn(DynamicQuantize { layout: layout.clone() }, vec![x.clone()], exact));
         cases.push(drawn(PackValues { layout: layout.clone() }, vec![bytes], true));
-        cases.push(drawn(UnpackValues { layout }, vec![planes[0].clone()], true));
+        cases.push(drawn(UnpackValues { layout: layout.clone() }, vec![planes[0].clone()], true));
+        // Weights alone.
+        let inputs = |shape: &[usize], planes: &[Layout]| -> Vec<Layout> {
+            [Layout::new(shape, DType::F32)].into_iter().chain(planes.iter().cloned()).collect()
+        };
+        for (x, linear) in [([5, 70], true), ([70, 33], false)] {
+            let op = QuantizedMatmul { weight: layout.clone(), linear, options: Matmul::default() };
+            cases.push(drawn(op, inputs(&x, &planes), false));
+        }
+        let weight = QuantLayout::new(scheme, &[6, 5, 3, 3])?;
+        let planes = weight.planes()?;
+        let options = Conv2d { padding: Padding::all(1), ..Default::default() };
+        cases.push(drawn(QuantizedConv2d { weight, options }, inputs(&[2, 5, 9, 11], &planes), false));
     }
     let (scale, zeros) = (Layout::new(&[70], DType::F32), Layout::new(&[70], DType::U8));
     cases.push(drawn(QuantizeLinear::default(), vec![x.clone(), scale.clone(), zeros.clone()], true));

@@ -31,7 +31,7 @@ use crate::emulator::{Counted, Finding};
 use crate::error::{Error, Result};
 #[cfg(feature = "emulator")]
 use crate::gpu::emulated::{EmulatorExecutor, no_wgpu};
-use crate::gpu::executor::{Step, WgpuExecutor};
+use crate::gpu::executor::{Kept, Step, WgpuExecutor};
 use crate::gpu::memory::{Memory, MemoryStats, Storage};
 use crate::gpu::pipelines::PipelineCache;
 use crate::gpu::placement::{Operands, check, expect_own};
@@ -384,11 +384,22 @@ impl Gpu {
 
     /// Records a plan; on the emulator, which runs it at once, returns what was found in it.
     pub(crate) fn record(&self, plan: &Plan, inputs: &[&dyn Operand], outputs: &[&AnyTensor]) -> Result<Vec<Finding>> {
+        self.record_keeping(plan, inputs, outputs, None)
+    }
+
+    /// Likewise, with the inputs that are the same at every run, and what is kept of them.
+    pub(crate) fn record_keeping(
+        &self,
+        plan: &Plan,
+        inputs: &[&dyn Operand],
+        outputs: &[&AnyTensor],
+        constants: Option<(&[usize], &Kept)>,
+    ) -> Result<Vec<Finding>> {
         let inputs: Vec<&AnyTensor> = inputs.iter().map(|input| input.any()).collect();
         let operands = Operands { inputs: &inputs, outputs };
         on!(
             self,
-            wgpu => wgpu.record(plan, &operands, &self.profile, !self.untimed).map(|()| Vec::new()),
+            wgpu => wgpu.record(plan, &operands, &self.profile, !self.untimed, constants).map(|()| Vec::new()),
             emulator => emulator.record(plan, &operands)
         )
     }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+use crate::gpu::executor::Kept;
 use crate::gpu::{Compiled, Gpu};
 use crate::layout::{DType, Layout, count};
 use crate::op::Op;
@@ -44,6 +45,10 @@ struct Step {
     outputs: Vec<Value>,
     /// What was made of its constants: inputs behind the others.
     prepared: Vec<AnyTensor>,
+    /// The numbers of the inputs that are the same at every run.
+    constants: Vec<usize>,
+    /// The textures that they are read through, if they are.
+    kept: Kept,
 }
 
 /// Builds a [`Program`]: ops are checked and planned as they are added, nothing runs.
@@ -154,7 +159,14 @@ impl ProgramBuilder {
         // Whatever the plan asks for, a result has memory of its own.
         let own = |layout: &Layout| Layout::new(&layout.shape, layout.dtype);
         let outputs: Vec<Value> = plan.outputs.iter().map(|layout| self.add(Home::Result, own(layout))).collect();
-        self.steps.push(Step { plan, inputs: inputs.to_vec(), outputs: outputs.clone(), prepared: Vec::new() });
+        self.steps.push(Step {
+            plan,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            prepared: Vec::new(),
+            constants: Vec::new(),
+            kept: Kept::default(),
+        });
         Ok(outputs)
     }
 
@@ -262,6 +274,12 @@ impl ProgramBuilder {
             let constants: Vec<&dyn Operand> = constants.iter().map(|tensor| tensor as &dyn Operand).collect();
             gpu.record(&plan, &constants, &step.prepared.iter().collect::<Vec<_>>())?;
         }
+        for step in &mut steps {
+            let is_constant = |value: Value| matches!(nodes[root(&nodes, value).0].home, Home::Constant(_));
+            let inputs = step.inputs.len();
+            let constants = (0..inputs).filter(|&i| is_constant(step.inputs[i]));
+            step.constants = constants.chain(inputs..inputs + step.prepared.len()).collect();
+        }
         let prepared_bytes = steps.iter().flat_map(|step| &step.prepared).map(|tensor| tensor.layout().bytes()).sum();
         Ok(Program {
             gpu,
@@ -355,7 +373,8 @@ impl Program {
             let (inputs, outputs) = (operands(&step.inputs)?, operands(&step.outputs)?);
             let inputs = inputs.iter().chain(&step.prepared);
             let inputs: Vec<&dyn Operand> = inputs.map(|tensor| tensor as &dyn Operand).collect();
-            self.gpu.record(&step.plan, &inputs, &outputs.iter().collect::<Vec<_>>())?;
+            let constants = Some((&step.constants[..], &step.kept));
+            self.gpu.record_keeping(&step.plan, &inputs, &outputs.iter().collect::<Vec<_>>(), constants)?;
         }
         Ok(())
     }
@@ -387,9 +406,10 @@ impl Program {
         self.compiled
     }
 
-    /// Bytes of device memory that hold what was made of constants, once, when it was compiled.
+    /// Bytes of device memory that hold what was made of constants, once: when it was compiled, and where kernels read them through textures,
+    /// at the first run.
     pub fn prepared_bytes(&self) -> u64 {
-        self.prepared_bytes
+        self.prepared_bytes + self.steps.iter().map(|step| step.kept.bytes()).sum::<u64>()
     }
 
     /// Bytes of device memory that hold what lies between ops.

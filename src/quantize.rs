@@ -6,9 +6,12 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::layout::{DType, Element, Layout, count};
 use crate::op::Op;
+use crate::op::conv2d::Conv2d;
+use crate::op::matmul::Matmul;
 use crate::op::quantize::{
     Dequantize, DynamicQuantize, Granularity, PackValues, QuantLayout, QuantScheme, QuantType, Quantize, UnpackValues,
 };
+use crate::op::quantized::{QuantizedConv2d, QuantizedMatmul};
 use crate::tensor::{AnyTensor, Operand, Tensor};
 
 const OP: &str = "quantize";
@@ -472,5 +475,46 @@ impl PlainQuantized {
     pub fn new<V: Element, S: Element>(values: &Tensor<V>, scales: &Tensor<S>, zeros: Option<&Tensor<V>>) -> Self {
         let any = |operand: &dyn Operand| operand.any().clone();
         PlainQuantized { values: any(values), scales: any(scales), zeros: zeros.map(|zeros| any(zeros)) }
+    }
+}
+
+/// Ops with quantized weights and f32 activations.
+impl Gpu {
+    /// `W x`, of weights `(rows, columns)` and x `(..., columns, n)`; see [`QuantizedMatmul`].
+    ///
+    /// # Errors
+    /// What the op refuses, and those of [`apply_all`](Gpu::apply_all).
+    pub fn quantized_matmul(&self, weight: &QuantizedTensor, x: &Tensor<f32>) -> Result<Tensor<f32>> {
+        let op = QuantizedMatmul { weight: weight.layout().clone(), linear: false, options: Matmul::default() };
+        self.apply(&op, &weight.inputs(x, None))
+    }
+
+    /// The linear layer `x Wᵀ + bias`, of x `(..., n, columns)`; see [`QuantizedMatmul`].
+    ///
+    /// # Errors
+    /// What the op refuses, and those of [`apply_all`](Gpu::apply_all).
+    pub fn quantized_linear(
+        &self,
+        x: &Tensor<f32>,
+        weight: &QuantizedTensor,
+        bias: Option<&Tensor<f32>>,
+    ) -> Result<Tensor<f32>> {
+        let op = QuantizedMatmul { weight: weight.layout().clone(), linear: true, options: Matmul::default() };
+        self.apply(&op, &weight.inputs(x, bias.map(|bias| bias as &dyn Operand)))
+    }
+
+    /// The convolution of `x` with quantized filters; see [`QuantizedConv2d`].
+    ///
+    /// # Errors
+    /// What the op refuses, and those of [`apply_all`](Gpu::apply_all).
+    pub fn quantized_conv2d(
+        &self,
+        options: &Conv2d,
+        x: &Tensor<f32>,
+        weight: &QuantizedTensor,
+        bias: Option<&Tensor<f32>>,
+    ) -> Result<Tensor<f32>> {
+        let op = QuantizedConv2d { weight: weight.layout().clone(), options: *options };
+        self.apply(&op, &weight.inputs(x, bias.map(|bias| bias as &dyn Operand)))
     }
 }

@@ -129,7 +129,7 @@ fn sums_become_floats_and_codes_as_the_twin_has_them() {
         ] {
             let activation = if case == 0 { Activation::None } else { Activation::Relu };
             let op = IntegerMatmul { output, activation, ..op.clone() };
-            let inputs = [&[x.clone(), weight.clone()][..], &zeros, &scales, &[whole.clone()]].concat();
+            let inputs = [&[x.clone(), weight.clone()][..], &zeros, &scales, std::slice::from_ref(&whole)].concat();
             check(&op, &inputs);
         }
     }
@@ -236,7 +236,7 @@ fn convolutions_are_exact() {
             HostTensor::new(&[weight[0]], &(0..weight[0] as i32).map(|i| 1000 * i - 3000).collect::<Vec<_>>()).unwrap();
         for greatest in [false, true] {
             let zeros = [end(a, &[], greatest), end(b, &[weight[0]], !greatest)];
-            let inputs = [&inputs[..], &zeros, &[bias.clone()]].concat();
+            let inputs = [&inputs[..], &zeros, std::slice::from_ref(&bias)].concat();
             check(&IntegerConv2d { zeros: [true; 2], bias: true, ..op.clone() }, &inputs);
         }
     }
@@ -364,5 +364,47 @@ fn pooling_of_bytes_and_words_is_exact() {
         }
         let op = IntegerPool2d { pooling, zero: -3 };
         check(&op, &op.draw(&[Layout::new(&[2, 2, 7, 5], DType::U32)], &mut random).unwrap());
+    }
+}
+
+/// Where a body has rows in fours, codes leave it in words, and nothing follows.
+#[test]
+fn codes_leave_in_words_where_rows_are_in_fours() {
+    let mut random = Random::new(12);
+    let (padding, scales, zero) = (Padding::all(1), [true; 2], 9);
+    let words = IntegerOutput::Words { zero };
+    let bytes_of = |dtype| IntegerOutput::Quantized { dtype, zero };
+    let conv = |groups| IntegerConv2d { padding, groups, scales, output: words, ..Default::default() };
+    let product = |output| IntegerMatmul { scales, output, ..Default::default() };
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let cases: Vec<(Box<dyn Twin>, Vec<Layout>)> = vec![
+        (Box::new(conv(1)), vec![int8(&[2, 3, 6, 5]), int8(&[10, 3, 3, 3])]),
+        (Box::new(conv(2)), vec![int8(&[2, 8, 6, 5]), int8(&[24, 4, 3, 3])]),
+        (
+            Box::new(IntegerConv2d { padding: Padding::default(), ..conv(1) }),
+            vec![int8(&[2, 6, 4, 4]), int8(&[9, 6, 1, 1])],
+        ),
+        (Box::new(product(words)), vec![int8(&[19, 20]), int8(&[20, 27])]),
+        (Box::new(product(bytes_of(DType::U8))), vec![int8(&[2, 19, 20]), int8(&[2, 20, 28])]),
+        (Box::new(product(bytes_of(DType::I8))), vec![int8(&[5, 20]), int8(&[20, 8])]),
+    ];
+    for gpu in small_tiles() {
+        let in_fours = broadcast(&gpu).map(|variant| ContractionVariant { per_lane: (8, 4), ..variant });
+        let variants: Vec<_> = [common::STAGED, common::FEW_ROWS].into_iter().chain(in_fours).collect();
+        let gpu = with_profile(&gpu, |profile| profile.contractions = variants.clone());
+        for (op, factors) in &cases {
+            let mut inputs: Vec<HostTensor> =
+                factors.iter().map(|factor| bytes(&mut random, &factor.shape, DType::I8)).collect();
+            inputs.extend([floats(&[1], |_| 0.013), floats(&[1], |_| 0.07)]);
+            let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+            for plan in op.plans(gpu.profile(), &layouts).unwrap() {
+                let last = plan.dispatches.last().unwrap().kernel.body.path;
+                let direct = plan.variant.contains("direct");
+                assert_eq!(last.starts_with("contraction/"), !direct, "{plan}");
+                let report = verify::plan(&gpu, &**op, &plan, &inputs).unwrap();
+                report.assert_strict();
+                assert_eq!(report.exact_mismatches, 0, "{op:?} {report}");
+            }
+        }
     }
 }

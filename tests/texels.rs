@@ -195,3 +195,35 @@ fn programs_read_texels() {
         }
     }
 }
+
+/// Constants are copied at the first run alone, unless memory is short; each constant where a kernel reads it.
+#[test]
+fn programs_keep_what_their_constants_are_read_through() {
+    let relu = Unary::from(Activation::Relu);
+    let elements: Vec<f32> = (0..16).map(negative).collect();
+    let expected: Vec<f32> = elements.iter().map(|x| x.max(0.0)).collect();
+    for limit in [None, Some(64 << 20)] {
+        let Some(gpu) = device().map(|_| match limit {
+            None => Gpu::builder().build().unwrap(),
+            Some(bytes) => Gpu::builder().memory_limit(bytes).build().unwrap(),
+        }) else {
+            return;
+        };
+        let gpu = with_profile(&gpu, |profile| profile.texels = Some(0));
+        let constant = gpu.tensor(&[16], &elements).unwrap();
+        let mut build = Program::builder(&gpu);
+        let c = build.constant(&constant);
+        let y = build.op(&relu, &[c]).unwrap();
+        let z = build.op(&Unary::from(Activation::Relu), &[y]).unwrap();
+        build.output(z).unwrap();
+        let program = build.compile().unwrap();
+        let run = || gpu.download(&program.run(&[]).unwrap().swap_remove(0).typed::<f32>().unwrap()).unwrap();
+        assert_eq!((program.prepared_bytes(), run()), (0, expected.clone()));
+        let kept = program.prepared_bytes();
+        assert_eq!(kept > 0, limit.is_none(), "{kept}");
+        // It is not copied again: what is written now is not seen.
+        gpu.write(&constant, &[1.0; 16]).unwrap();
+        assert_eq!(run(), if limit.is_none() { expected.clone() } else { vec![1.0; 16] });
+        assert_eq!(program.prepared_bytes(), kept);
+    }
+}

@@ -2,9 +2,10 @@
 
 use tilewise::reference::Twin;
 use tilewise::{
-    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, IntegerMatmul, IntegerOutput, Layout, Matmul, MaxPool2d,
-    Padding, Permute, Precision, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul,
-    Unary, UnaryKind,
+    Activation, AvgPool2d, Binary, BinaryKind, Conv2d, DType, Granularity, IntegerConv2d, IntegerMatmul, IntegerOutput,
+    Layout, Matmul, MaxPool2d, Padding, Permute, Precision, QuantLayout, QuantScheme, QuantType, QuantizedConv2d,
+    QuantizedMatmul, Reduce, ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary,
+    UnaryKind,
 };
 
 /// An op on inputs of some layouts.
@@ -17,7 +18,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 21] = [
+pub const TABLE: [(&str, &str, &[&str]); 26] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -54,16 +55,21 @@ pub const TABLE: [(&str, &str, &[&str]); 21] = [
     ("bitmask", SPARSE, &["2048x512x2048x20", "2048x1x2048x20"]),
     ("two_four", SPARSE, &["2048x512x2048x50", "2048x1x2048x50"]),
     ("conv2d_bsr_32", "NxCxHxWxOxKEPT of a hundred: 3x3, padded", &["8x256x14x14x256x20", "8x256x14x14x256x50"]),
-    ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", &["1x4096x4096", "64x4096x4096"]),
+    ("linear", "MxNxK: x (M, K) by weights (N, K), with a bias and ReLU", LINEAR),
+    ("w8_linear", "the same with int8 weights, a scale for each output", LINEAR),
+    ("w4_linear", "the same with int4 weights, a scale for each 32 along K", LINEAR),
+    ("w1_linear", "the same with binary weights, a scale for each output", LINEAR),
     (
         "int8_matmul",
         "MxNxK: int8 (M, K) by int8 (N, K), dequantized",
         &["512x512x512", "1024x1024x1024", "2048x2048x2048", "1000x1000x1000", "1x4096x4096", "64x4096x4096"],
     ),
+    ("conv2d", "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel", CONV2D),
+    ("w8_conv2d", "the same with int8 weights, a scale for each output channel", CONV2D),
     (
-        "conv2d",
-        "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel",
-        &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"],
+        "int8_conv2d",
+        "NxCxHxWxOxKERNELxSTRIDE, padded by half the kernel: int8 by int8, dequantized",
+        &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "8x256x14x14x1024x1x1"],
     ),
     ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
     ("depthwise", "NxCxHxWxKERNELxSTRIDE, padded by half the kernel", &["8x64x56x56x3x1", "8x64x56x56x3x2"]),
@@ -77,6 +83,9 @@ pub const TABLE: [(&str, &str, &[&str]); 21] = [
     ("transpose", "ROWSxCOLUMNS", &["2048x2048", "1000x3001"]),
     ("nhwc", "NxCxHxW to channels last", &["8x64x56x56"]),
 ];
+
+const LINEAR: &[&str] = &["1x4096x4096", "4x4096x4096", "8x4096x4096", "64x4096x4096", "512x512x512", "1024x1024x1024"];
+const CONV2D: &[&str] = &["8x64x56x56x64x3x1", "8x256x14x14x256x3x1", "1x3x224x224x64x7x2", "8x256x14x14x1024x1x1"];
 
 const SPARSE: &str = "MxNxKxKEPT: sparse weights (M, K), KEPT of a hundred, by x (K, N), the dense copy kept";
 
@@ -110,7 +119,7 @@ type OnLayouts = (Box<dyn Twin>, Vec<Layout>);
 fn case(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
     let (twin, shapes) = match dense(op, sizes) {
         Some(case) => case,
-        None => return int8(op, sizes).or_else(|| sparse(op, sizes)),
+        None => return int8(op, sizes).or_else(|| quantized(op, sizes)).or_else(|| sparse(op, sizes)),
     };
     Some((twin, shapes.iter().map(|shape| Layout::new(shape, DType::F32)).collect()))
 }
@@ -125,8 +134,49 @@ fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
             let op = IntegerMatmul { transpose: true, scales, output, ..Default::default() };
             (Box::new(op), vec![int8(&[m, k]), int8(&[n, k]), scale(1), scale(n)])
         }
+        ("int8_conv2d", &[n, c, h, w, o, kernel, stride]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let padding = Padding::all(kernel / 2);
+            let op = IntegerConv2d { stride: [stride; 2], padding, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[n, c, h, w]), int8(&[o, c, kernel, kernel]), scale(1), scale(o)])
+        }
         _ => return None,
     })
+}
+
+fn conv(groups: usize, kernel: usize, stride: usize) -> Conv2d {
+    Conv2d { stride: [stride; 2], padding: Padding::all(kernel / 2), groups, ..Default::default() }
+}
+
+/// Of f32 activations and quantized weights.
+fn quantized(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
+    let (weights, op) = op.split_once('_')?;
+    let (values, granularity) = match weights {
+        "w8" => (QuantType::I8, Granularity::Channel(0)),
+        "w4" => (QuantType::I4, Granularity::Block(32)),
+        "w1" => (QuantType::Binary, Granularity::Channel(0)),
+        _ => return None,
+    };
+    let scheme = QuantScheme { values, granularity, ..Default::default() };
+    let f32s = |shape: &[usize]| Layout::new(shape, DType::F32);
+    let weight = |shape: &[usize]| QuantLayout::new(scheme, shape).ok();
+    let inputs = |x: Layout, weight: &QuantLayout, bias: Option<Layout>| -> Option<Vec<Layout>> {
+        Some([x].into_iter().chain(weight.planes().ok()?).chain(bias).collect())
+    };
+    match (op, sizes) {
+        ("linear", &[m, n, k]) => {
+            let weight = weight(&[n, k])?;
+            let inputs = inputs(f32s(&[m, k]), &weight, Some(f32s(&[n])))?;
+            let options = Matmul { activation: Activation::Relu, ..Default::default() };
+            Some((Box::new(QuantizedMatmul { weight, linear: true, options }), inputs))
+        }
+        ("conv2d", &[n, c, h, w, o, kernel, stride]) => {
+            let weight = weight(&[o, c, kernel, kernel])?;
+            let inputs = inputs(f32s(&[n, c, h, w]), &weight, None)?;
+            Some((Box::new(QuantizedConv2d { weight, options: conv(1, kernel, stride) }), inputs))
+        }
+        _ => None,
+    }
 }
 
 /// A product with weights of which so many of a hundred are kept, spread evenly, in a sparse format: W x, with W (M, K) and x (K, N); or a
@@ -174,12 +224,6 @@ fn sparse(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
 type OnShapes = (Box<dyn Twin>, Vec<Vec<usize>>);
 
 fn dense(op: &str, sizes: &[usize]) -> Option<OnShapes> {
-    let conv = |groups, kernel: usize, stride| Conv2d {
-        stride: [stride; 2],
-        padding: Padding::all(kernel / 2),
-        groups,
-        ..Default::default()
-    };
     Some(match (op, sizes) {
         ("matmul", &[m, n, k]) => (Box::new(Matmul::default()), vec![vec![m, k], vec![k, n]]),
         ("matmul", &[batch, m, n, k]) => (Box::new(Matmul::default()), vec![vec![batch, m, k], vec![batch, k, n]]),

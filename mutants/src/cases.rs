@@ -327,7 +327,7 @@ fn quantization(list: &mut List) {
     wild.extend([1e-3, 0.0, 0.0, -1e-4, 8e-3, -2e-7, 0.0, 0.0]);
     // Scales beside the smallest: by the least of numbers, and by less.
     for at in 0..40 {
-        let large = f32::from_bits((2 + at / 4) << 23 | 0x12_3456 * (at % 4));
+        let large = f32::from_bits(((2 + at / 4) << 23) | (0x12_3456 * (at % 4)));
         wild.extend([large, -f32::MIN_POSITIVE, 0.0, 0.0, large, -1e-39, 0.0, 0.0]);
     }
     // Sums just above a tie, by digits far below it.

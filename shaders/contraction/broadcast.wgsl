@@ -126,17 +126,23 @@ fn main(
         columns[j] = out_column_of(batch, min(first_column + j / 4u * WG_X * 4u + j % 4u, params.n - 1u));
     }
     // unroll
-    for (var i = 0u; i < ROWS; i++) {
-        if first_row + i < params.m {
-            let row = out_row_of(batch, first_row + i);
+    for (var g = 0u; g < ROWS / out_GROUP; g++) {
+        let first = first_row + g * out_GROUP;
+        if first < params.m {
+            var rows: out_Rows;
             // unroll
-            for (var c = 0u; c < B_LOADS; c++) {
-                let totals = product_total(settled[i][c], sums[i][c]);
+            for (var i = 0u; i < out_GROUP; i++) {
+                rows[i] = out_row_of(batch, min(first + i, params.m - 1u));
+            }
+            // unroll
+            for (var j = 0u; j < COLUMNS; j++) {
+                var totals: out_Sums;
                 // unroll
-                for (var e = 0u; e < 4u; e++) {
-                    if first_column + c * WG_X * 4u + e < params.n {
-                        out_store_row(columns[4u * c + e], row, totals[e]);
-                    }
+                for (var i = 0u; i < out_GROUP; i++) {
+                    totals[i] = product_total(settled[g * out_GROUP + i][j / 4u], sums[g * out_GROUP + i][j / 4u])[j % 4u];
+                }
+                if first_column + j / 4u * WG_X * 4u + j % 4u < params.n {
+                    out_store_rows(columns[j], first, rows, totals);
                 }
             }
         }

@@ -75,7 +75,7 @@ fn main(
             var scales: array<vec2<f32>, ROWS>;
             // unroll
             for (var i = 0u; i < ROWS; i++) {
-                scales[i] = a_scale(a[i], (4u * chunk + span * SPAN) * QUADS);
+                scales[i] = a_scaling(a[i], (4u * chunk + span * SPAN) * QUADS);
             }
             // unroll
             for (var word = 0u; word < SPAN; word++) {
@@ -133,7 +133,6 @@ fn main(
     }
     for (var output = lane; output < OUTPUTS; output += WG_X) {
         var sum = 0.0;
-        // unroll
         for (var l = 0u; l < LAST; l++) {
             sum += handed[output][l];
         }

@@ -101,13 +101,18 @@ fn main(
 
     if lane.y == 0u {
         // unroll
-        for (var i = 0u; i < ROWS; i++) {
-            let row = first_row + i;
+        for (var g = 0u; g < ROWS / out_GROUP; g++) {
+            let row = first_row + g * out_GROUP;
             // unroll
             for (var e = 0u; e < 4u; e++) {
                 let column = first_column + e;
                 if row < params.m && column < params.n {
-                    out_store(slab, row, column, sums[i][e]);
+                    var group: out_Sums;
+                    // unroll
+                    for (var i = 0u; i < out_GROUP; i++) {
+                        group[i] = sums[g * out_GROUP + i][e];
+                    }
+                    out_store_group(slab, row, column, group);
                 }
             }
         }

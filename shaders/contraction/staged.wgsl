@@ -111,15 +111,20 @@ fn main(
     }
 
     // unroll
-    for (var i = 0u; i < ROWS; i++) {
-        let row = tile.row + (i / 4u * WG_Y + lane.y) * 4u + i % 4u;
+    for (var g = 0u; g < ROWS / out_GROUP; g++) {
+        let row = tile.row + (g * out_GROUP / 4u * WG_Y + lane.y) * 4u + g * out_GROUP % 4u;
         // unroll
         for (var j = 0u; j < COLUMN_BLOCKS; j++) {
             // unroll
             for (var e = 0u; e < 4u; e++) {
                 let column = tile.column + (j * WG_X + lane.x) * 4u + e;
                 if is_inside(row, column) {
-                    out_store(tile.slab, row, column, sums[i][j][e]);
+                    var group: out_Sums;
+                    // unroll
+                    for (var i = 0u; i < out_GROUP; i++) {
+                        group[i] = sums[g * out_GROUP + i][j][e];
+                    }
+                    out_store_group(tile.slab, row, column, group);
                 }
             }
         }

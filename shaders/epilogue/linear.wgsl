@@ -36,3 +36,16 @@ fn store_row(state: Column, row: Row, sum: f32) {
     }
     data[at] = Elem(value);
 }
+
+// Rows that are stored at once.
+const GROUP: u32 = 1u;
+alias Rows = array<Row, GROUP>;
+alias Sums = array<f32, GROUP>;
+
+fn store_rows(column: Column, first: u32, rows: Rows, sums: Sums) {
+    store_row(column, rows[0], sums[0]);
+}
+
+fn store_group(batch: vec3<u32>, first: u32, column: u32, sums: Sums) {
+    store(batch, first, column, sums[0]);
+}

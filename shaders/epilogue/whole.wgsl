@@ -28,10 +28,6 @@ fn row_of(batch: vec3<u32>, row: u32) -> Row {
     return Row(row, rows_load(batch, row));
 }
 
-fn store(batch: vec3<u32>, row: u32, column: u32, sum: i32) {
-    store_row(column_of(batch, column), row_of(batch, row), sum);
-}
-
 fn whole_of(column: Column, row: Row, sum: i32) -> i32 {
     if SIGNS {
         return 2 * sum - params.k;

@@ -35,7 +35,7 @@ fn load(state: State, chunk: u32) -> vec4<u32> {
 }
 
 // Scale and zero point of what begins at 4 * quad; chunks may reach beyond a row's last block.
-fn scale(state: State, quad: u32) -> vec2<f32> {
+fn scaling(state: State, quad: u32) -> vec2<f32> {
     if ITS_OWN {
         return state.scale;
     }

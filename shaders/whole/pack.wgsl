@@ -2,16 +2,17 @@
 //
 // Puts an operand of whole numbers into words along k, wherever its values lie: bytes, signs of floats, bits.
 //
-// Workgroup:  WG_X words.
-// Invocation: a word: PER_WORD loads of a code.
-// Dispatch:   ceil(items / WG_X) workgroups, folded; neighbours write neighbouring words.
+// Workgroup:  WG_X runs of up to RUN words.
+// Invocation: a run of neighbouring words: PER_WORD loads of a code for each. Finding its place takes divisions, which drivers on the CPU make
+//             lane by lane; elsewhere RUN is 1, and neighbours write neighbouring words.
+// Dispatch:   ceil(runs / WG_X) workgroups, folded.
 // Memory:     none.
 // Edges:      k is clamped when loading; what lies beyond is 0.
-// Bounds:     items beyond the last are left out; the loader gets an index below batch, outer and k, and the words' places are strides times
-//             indices below those that the host has checked.
+// Bounds:     runs beyond the last are left out, and end where rows do; the loader gets an index below batch, outer and k, and the words' places
+//             are strides times indices below those that the host has checked.
 struct Params {
     workgroups: u32,
-    items: u32, // batch * outer * words
+    runs: u32, // batch * ceil(outer / RUN) * words, or batch * outer * ceil(words / RUN)
     outer: u32,
     words: u32, // of a row
     k: u32,
@@ -30,27 +31,29 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let item = workgroup_index(id, count) * WG_X + lane;
-    if workgroup_index(id, count) >= params.workgroups || item >= params.items {
+    let run = workgroup_index(id, count) * WG_X + lane;
+    if workgroup_index(id, count) >= params.workgroups || run >= params.runs {
         return;
     }
-    let entry = item / params.words / params.outer;
-    let rest = item % (params.words * params.outer);
-    var outer = rest / params.words;
-    var at = rest % params.words;
-    if OUTER_FASTEST {
-        outer = rest % params.outer;
-        at = rest / params.outer;
-    }
-    let batch = batch_index(entry, params.batch_1, params.batch_2);
-    let source = source_begin(batch, outer);
-    var word = 0u;
-    // unroll
-    for (var i = 0u; i < PER_WORD; i++) {
-        let k = at * PER_WORD + i;
-        let code = source_code(source, min(k, params.k - 1u));
-        word |= select(0u, code << (i * (32u / PER_WORD)), k < params.k);
-    }
+    // Runs go along what words are neighbours in.
+    let fast = select(params.words, params.outer, OUTER_FASTEST);
+    let slow = select(params.outer, params.words, OUTER_FASTEST);
+    let runs = (fast + RUN - 1u) / RUN;
+    let row = run / runs;
+    let first = run % runs * RUN;
+    let batch = batch_index(row / slow, params.batch_1, params.batch_2);
     let place = dot(batch, vec3(params.to_0, params.to_1, params.to_2));
-    words_store(place + outer * params.to_outer + at * params.to_word, word);
+    for (var i = first; i < min(first + RUN, fast); i++) {
+        let outer = select(row % slow, i, OUTER_FASTEST);
+        let at = select(i, row % slow, OUTER_FASTEST);
+        let source = source_begin(batch, outer);
+        var word = 0u;
+        // unroll
+        for (var j = 0u; j < PER_WORD; j++) {
+            let k = at * PER_WORD + j;
+            let code = source_code(source, min(k, params.k - 1u));
+            word |= select(0u, code << (j * (32u / PER_WORD)), k < params.k);
+        }
+        words_store(place + outer * params.to_outer + at * params.to_word, word);
+    }
 }

@@ -19,7 +19,7 @@ use self::quads::Side;
 use self::quantized::Quantized;
 use self::sparse::Sparse;
 use self::stored::Stored;
-use self::whole::{Fill, Whole};
+use self::whole::{End, Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::{LOAD_BITS, activation, wgsl};
@@ -694,7 +694,11 @@ impl Pieces<'_> {
     fn target(&self, region: &Region) -> Range<u64> {
         let (m, n, _) = self.dims();
         let Target { batch, row, columns, .. } = &self.problem.out;
-        let rows = (region.0[m].clone(), *row);
+        let group = match &self.problem.whole {
+            Some(Whole { end: End::Words { .. }, .. }) => 4,
+            _ => 1,
+        };
+        let rows = (region.0[m].start / group..region.0[m].end.div_ceil(group), *row);
         let entries = region.0.iter().cloned().zip(batch.iter().copied());
         match columns {
             None => reach(entries.chain([rows, (region.0[n].clone(), 1)])),

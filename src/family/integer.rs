@@ -6,14 +6,14 @@
 use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::contraction::whole::{TERM, Words, flip};
-use crate::family::contraction::{self, Addressing, Contraction, Operand, bind_operand};
+use crate::family::contraction::whole::{End, TERM, Words, flip};
+use crate::family::contraction::{self, Addressing, Contraction, Operand, Target, bind_operand};
 use crate::family::mask::{expect_trips, lanes};
 use crate::family::wgsl;
 use crate::layout::{DType, Layout, count};
 use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
 use crate::problem::{Built, Candidate, Operands};
-use crate::profile::DeviceProfile;
+use crate::profile::{Class, DeviceProfile};
 
 const PACK: ShaderFile = shader!("whole/pack.wgsl");
 const TERMS: ShaderFile = shader!("whole/terms.wgsl");
@@ -26,6 +26,9 @@ const SIGN_BITS: ShaderFile = shader!("load/sign_bits.wgsl");
 const SAME: ShaderFile = shader!("load/same.wgsl");
 const STORE_VECTORS: ShaderFile = shader!("epilogue/panels.wgsl");
 const GRID: ShaderFile = shader!("common/grid.wgsl");
+
+/// Words that an invocation packs on class Cpu: with more, few invocations are left for small operands.
+const RUN: usize = 16;
 
 /// What a plan makes for its contraction: inputs that are numbered after the op's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +135,22 @@ pub struct IntegerContraction {
     pub sides: [Side; 2],
     /// How codes become bytes, or words, of the output.
     pub narrow: Option<PackWords>,
+    /// Where words of four rows go in the output itself, which spares that where a body has rows in fours.
+    pub fused: Option<Target>,
+}
+
+impl IntegerContraction {
+    /// The problem whose results need no second pass, for a body that can.
+    fn at_once(&self, op: &'static str, variant: &contraction::Variant) -> Option<Contraction> {
+        let mut contraction = self.contraction.clone();
+        contraction.out = self.fused.clone()?;
+        let whole = contraction.whole.as_mut()?;
+        if let End::Codes { zero, range } = whole.end {
+            whole.end = End::Words { zero, range };
+        }
+        whole.expect(op, variant).ok()?;
+        Some(contraction)
+    }
 }
 
 /// The candidates for a problem on a device, best first.
@@ -175,7 +194,9 @@ pub(crate) fn build(
     let layouts = layouts(problem, operands);
     let inputs = operands.inputs.len();
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
-    let mut built = contraction::build(&problem.contraction, variant, &own, profile)?;
+    let fused = problem.at_once(operands.op, variant);
+    let narrow = problem.narrow.as_ref().filter(|_| fused.is_none());
+    let mut built = contraction::build(fused.as_ref().unwrap_or(&problem.contraction), variant, &own, profile)?;
     // What is made lies in scratch memory behind the contraction's own.
     let mut slots = [None; Made::ALL.len()];
     for (made, slot) in Made::ALL.into_iter().zip(&mut slots) {
@@ -193,12 +214,12 @@ pub(crate) fn build(
     let codes = Slot::Scratch(built.scratch.len());
     let Contraction { batch, m, n, .. } = &problem.contraction;
     let code_bytes = (count(batch) * m * n) as u64 * DType::I32.size();
-    if problem.narrow.is_some() {
+    if narrow.is_some() {
         built.scratch.push(code_bytes);
     }
     let moved = |slot: Slot| match slot {
         Slot::Input(number) if number >= inputs => slots[number - inputs].unwrap_or(slot),
-        Slot::Output(0) if problem.narrow.is_some() => codes,
+        Slot::Output(0) if narrow.is_some() => codes,
         slot => slot,
     };
     let kernels = Kernels { operands: &own, profile, moved: &moved };
@@ -215,7 +236,7 @@ pub(crate) fn build(
     }
     let mut dispatches = before;
     dispatches.extend(built.dispatches.into_iter().map(|dispatch| dispatch.with_slots(moved)));
-    if let Some(narrow) = &problem.narrow {
+    if let Some(narrow) = narrow {
         // What is packed goes to the output itself, and comes from where the contraction's output went.
         let last = Kernels { moved: &|slot| slot, ..kernels }.pack(narrow, codes, code_bytes, Slot::Output(0))?;
         dispatches.extend(last);
@@ -279,7 +300,12 @@ impl Kernels<'_> {
         let mut assembly = self.assembly(PACK);
         let per_word = if matches!(pack.codes, Codes::Floats(_) | Codes::Bits) { Words::Signs } else { Words::Int8 };
         assembly.constant("", "PER_WORD", Value::U32(per_word.values() as u32));
-        assembly.constant("", "OUTER_FASTEST", Value::Bool(pack.to.outer < pack.to.k));
+        let outer_fastest = pack.to.outer < pack.to.k;
+        let run = if self.profile.class == Class::Cpu { RUN } else { 1 };
+        let (fast, slow) = if outer_fastest { (pack.outer, pack.words) } else { (pack.words, pack.outer) };
+        let runs = count(&pack.batch) * slow * fast.div_ceil(run);
+        assembly.constant("", "OUTER_FASTEST", Value::Bool(outer_fastest));
+        assembly.constant("", "RUN", Value::U32(run as u32));
         let (file, elem, element) = match pack.codes {
             Codes::Bytes { unsigned } => {
                 assembly.constant("source", "FLIP", flip(unsigned));
@@ -304,11 +330,11 @@ impl Kernels<'_> {
             self.bind(&mut assembly, "words", STORE_VALUES, target)?;
         }
         let [_, middle, last] = three(&pack.batch, 1);
-        assembly.size("", "items", items)?.size("", "outer", pack.outer)?.size("", "words", pack.words)?;
+        assembly.size("", "runs", runs)?.size("", "outer", pack.outer)?.size("", "words", pack.words)?;
         assembly.size("", "k", pack.k)?.size("", "batch_1", middle)?.size("", "batch_2", last)?;
         strides(&mut assembly, "", "to_", &pack.to.batch)?;
         assembly.size("", "to_outer", pack.to.outer)?.size("", "to_word", pack.to.k)?;
-        Ok(Some(self.dispatch(assembly, items, read + written)?))
+        Ok(Some(self.dispatch(assembly, runs, read + written)?))
     }
 
     /// The dispatch that gathers what the epilogue has to know.

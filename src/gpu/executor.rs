@@ -15,7 +15,7 @@ use crate::gpu::memory::{self, Memory, POISON_BYTES, Storage, Texels};
 use crate::gpu::pipelines::{self, Kernel, Kernels, PipelineCache};
 use crate::gpu::placement::{self, Operands};
 use crate::gpu::timing::{Label, Queries, Timings};
-use crate::plan::{Access, Dispatch, Plan};
+use crate::plan::{Access, Dispatch, Plan, Slot};
 use crate::profile::DeviceProfile;
 use crate::tensor::AnyTensor;
 
@@ -53,21 +53,46 @@ struct Fill {
     spare: wgpu::Buffer,
 }
 
+/// A texture that holds a window of a buffer.
+type Copied = (Texels, wgpu::Buffer, Range<u64>);
+
+/// The texture that holds a window of a buffer.
+fn find(copied: &[Copied], buffer: &wgpu::Buffer, window: &Range<u64>) -> Option<wgpu::TextureView> {
+    let mut copied = copied.iter();
+    copied.find(|(_, from, range)| from == buffer && range == window).map(|(texels, ..)| texels.view.clone())
+}
+
 /// What a plan's textures hold, until something writes to the buffers that it came from. They are the plan's own while it is bound:
 /// what is recorded later may fill them anew, since it runs later.
 #[derive(Default)]
-struct Filled(Vec<(Texels, wgpu::Buffer, Range<u64>)>);
+struct Filled<'a> {
+    own: Vec<Copied>,
+    /// The inputs that are the same at every run, and what earlier runs have kept of them.
+    constants: &'a [usize],
+    kept: &'a [Copied],
+    /// What this run adds to that.
+    added: Vec<Copied>,
+}
 
-impl Filled {
-    /// The texture that holds a window of a buffer.
+impl Filled<'_> {
     fn find(&self, buffer: &wgpu::Buffer, window: &Range<u64>) -> Option<wgpu::TextureView> {
-        let mut filled = self.0.iter();
-        filled.find(|(_, from, range)| from == buffer && range == window).map(|(texels, ..)| texels.view.clone())
+        [self.kept, &self.added, &self.own].into_iter().find_map(|copied| find(copied, buffer, window))
     }
 
     /// Forgets what came from a buffer that is written to.
     fn forget(&mut self, written: &wgpu::Buffer) {
-        self.0.retain(|(_, from, _)| from != written);
+        self.own.retain(|(_, from, _)| from != written);
+    }
+}
+
+/// Textures that hold constant operands, from one run of a plan to the next.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<Copied>>);
+
+impl Kept {
+    /// Bytes of the textures.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.0).iter().map(|(texels, ..)| texels.bytes).sum()
     }
 }
 
@@ -194,8 +219,17 @@ impl WgpuExecutor {
     pub fn bind(&self, plan: &Plan, operands: &Operands<'_>, scratch: &[Arc<Storage>]) -> Result<Vec<Step>> {
         self.memory.health.check()?;
         plan.expect_unaltered()?;
-        let mut filled = Filled::default();
-        plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch, &mut filled)).collect()
+        self.bind_filled(plan, operands, scratch, &mut Filled::default())
+    }
+
+    fn bind_filled(
+        &self,
+        plan: &Plan,
+        operands: &Operands<'_>,
+        scratch: &[Arc<Storage>],
+        filled: &mut Filled<'_>,
+    ) -> Result<Vec<Step>> {
+        plan.dispatches.iter().map(|dispatch| self.step(plan, dispatch, operands, scratch, filled)).collect()
     }
 
     fn kernel(&self, dispatch: &Dispatch) -> Result<Arc<Kernel>> {
@@ -208,7 +242,7 @@ impl WgpuExecutor {
         dispatch: &Dispatch,
         operands: &Operands<'_>,
         scratch: &[Arc<Storage>],
-        filled: &mut Filled,
+        filled: &mut Filled<'_>,
     ) -> Result<Step> {
         let kernel = self.kernel(dispatch)?;
         let placed = placement::place(dispatch, operands, scratch, &self.memory.device.limits());
@@ -216,7 +250,7 @@ impl WgpuExecutor {
         for (window, binding) in placed.windows.iter().zip(&dispatch.bindings) {
             let (buffer, offset, bytes) = (window.storage.buffer()?.clone(), window.offset, window.bytes);
             windows.push(match binding.access {
-                Access::ReadTexels => self.texels(buffer, offset..offset + bytes, filled, &mut fills)?,
+                Access::ReadTexels => self.texels(binding.slot, buffer, offset..offset + bytes, filled, &mut fills)?,
                 Access::Read | Access::Write => Window::Buffer { buffer, offset, bytes },
             });
         }
@@ -250,9 +284,10 @@ impl WgpuExecutor {
     /// A texture that holds a window of a buffer when the dispatch runs.
     fn texels(
         &self,
+        slot: Slot,
         from: wgpu::Buffer,
         window: Range<u64>,
-        filled: &mut Filled,
+        filled: &mut Filled<'_>,
         fills: &mut Vec<Fill>,
     ) -> Result<Window> {
         if let Some(view) = filled.find(&from, &window) {
@@ -260,7 +295,9 @@ impl WgpuExecutor {
         }
         let texels = self.memory.acquire_texels(window.end - window.start)?;
         let view = texels.view.clone();
-        filled.0.push((texels, from.clone(), window.clone()));
+        let is_constant = matches!(slot, Slot::Input(i) if filled.constants.contains(&i));
+        let list = if is_constant { &mut filled.added } else { &mut filled.own };
+        list.push((texels, from.clone(), window.clone()));
         fills.push(Fill { to: view.clone(), from, window, spare: self.memory.spare_texel()? });
         Ok(Window::Texels(view))
     }
@@ -283,20 +320,40 @@ impl WgpuExecutor {
         Ok(buffer)
     }
 
-    /// Checks, binds and records a plan; `timed` says whether timings tell of it.
-    pub fn record(&self, plan: &Plan, operands: &Operands<'_>, profile: &DeviceProfile, timed: bool) -> Result<()> {
+    /// Checks, binds and records a plan; `timed` says whether timings tell of it. Inputs that are the same at every run stay in textures.
+    pub fn record(
+        &self,
+        plan: &Plan,
+        operands: &Operands<'_>,
+        profile: &DeviceProfile,
+        timed: bool,
+        constants: Option<(&[usize], &Kept)>,
+    ) -> Result<()> {
         placement::check(plan, operands, self.memory.id)?;
         let scratch = plan.scratch.iter().map(|&bytes| self.allocate(bytes, false)).collect::<Result<Vec<_>>>()?;
         let copied = |tensor: &&AnyTensor| tensor.expect_usage(wgpu::BufferUsages::COPY_SRC, plan.op).is_ok();
+        // No other run of the plan may come between what is bound and what is recorded.
+        let mut kept = constants.map(|(_, kept)| lock(&kept.0));
+        let mut added = Vec::new();
         let steps = if plan.reads_texels() && !operands.inputs.iter().all(copied) {
             self.bind(&plan.without_texels(), operands, &scratch)?
         } else {
-            match self.bind(plan, operands, &scratch) {
+            // Copies that stay are for those who have the memory.
+            let constants = constants.filter(|_| !self.memory.is_capped());
+            let constants = constants.map_or(&[][..], |(constants, _)| constants);
+            let own = kept.as_ref().map_or(&[][..], |kept| kept);
+            let mut filled = Filled { constants, kept: own, ..Filled::default() };
+            self.memory.health.check()?;
+            plan.expect_unaltered()?;
+            match self.bind_filled(plan, operands, &scratch, &mut filled) {
                 // Memory that only makes it faster.
                 Err(Error::OutOfMemory { .. }) if plan.reads_texels() => {
                     self.bind(&plan.without_texels(), operands, &scratch)?
                 }
-                bound => bound?,
+                bound => {
+                    added = filled.added;
+                    bound?
+                }
             }
         };
         let mut used: Vec<_> =
@@ -315,6 +372,9 @@ impl WgpuExecutor {
             recorder.dispatches += 1;
             recorder.commands.extend(step.fills.drain(..).map(Command::Fill));
             recorder.commands.push(Command::Dispatch(step));
+        }
+        if let Some(kept) = &mut kept {
+            kept.extend(added);
         }
         Ok(())
     }

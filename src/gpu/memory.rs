@@ -139,6 +139,11 @@ impl Memory {
         Ok((storage, poison))
     }
 
+    /// Whether there is a limit to the bytes that it may take.
+    pub fn is_capped(&self) -> bool {
+        self.cap.is_some()
+    }
+
     /// A texture of at least so many bytes, in rows of [`TEXEL_ROW`] texels, or in one shorter row.
     pub fn acquire_texels(self: &Arc<Self>, bytes: u64) -> Result<Texels> {
         self.health.check()?;
@@ -361,7 +366,7 @@ impl Drop for BufferBlock {
 /// A pooled texture that operands are read through.
 pub(crate) struct Texels {
     pub view: wgpu::TextureView,
-    bytes: u64,
+    pub bytes: u64,
     memory: Arc<Memory>,
 }
 

@@ -469,21 +469,37 @@ impl Op for IntegerMatmul {
             terms(side, shifted, batch.clone(), size, tail(*k, k.div_ceil(4), 1));
         }
         let ending = Ending { words: Words::Int8, bias: self.bias, activation: self.activation, output: self.output };
-        let contraction = product(&sizes, pitch, &sides, inputs.len(), ending);
+        let in_words = n.div_ceil(4);
         let narrow = match self.output {
             IntegerOutput::Words { .. } => Some(PackWords {
                 codes: Codes::Words,
                 batch: Vec::new(),
                 outer: count(batch) * m,
                 k: *n,
-                words: n.div_ceil(4),
+                words: in_words,
                 from: along(&[], 0, *n),
-                to: along(&[], 0, n.div_ceil(4)),
+                to: along(&[], 0, in_words),
             }),
             IntegerOutput::Quantized { .. } => Some(narrow(count(batch) * m * n)),
             IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
         };
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow })))
+        let words = matches!(self.output, IntegerOutput::Words { .. });
+        if narrow.is_none() || !(words || n.is_multiple_of(4)) {
+            let contraction = product(&sizes, pitch, &sides, inputs.len(), ending);
+            return Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused: None })));
+        }
+        // A word is four neighbours of a row of the output: rows of the product with its sides exchanged.
+        sides.swap(0, 1);
+        let exchanged = Sizes { m: *n, n: *m, ..sizes.clone() };
+        let mut contraction = product(&exchanged, pitch, &sides, inputs.len(), ending);
+        contraction.out = Target { row: 1, columns: Some((1, *n)), ..contraction.out };
+        let fused = Some(Target {
+            dtype: DType::U32,
+            batch: vec![m * in_words; batch.len()],
+            row: 1,
+            columns: Some((1, in_words)),
+        });
+        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused })))
     }
 }
 
@@ -732,7 +748,17 @@ impl ConvSizes {
             IntegerOutput::Quantized { .. } => Some(narrow(images * o * pixels)),
             IntegerOutput::Sums | IntegerOutput::Floats(_) => None,
         };
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow })))
+        // Rows are channels: four of them are a word, unless a group ends within.
+        let rows = contraction.m;
+        let is_whole = conv.groups == 1 || rows.is_multiple_of(4);
+        let fused = (matches!(ending.output, IntegerOutput::Words { .. }) && is_whole).then(|| {
+            let per_group = rows.div_ceil(4) * pixels;
+            let image = o.div_ceil(4) * pixels;
+            let batch = if dims > 1 { vec![image, per_group] } else { vec![per_group] };
+            let columns = contraction.out.columns.map(|_| (pixels, image));
+            Target { dtype: DType::U32, batch, row: pixels, columns }
+        });
+        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow, fused })))
     }
 }
 
@@ -908,7 +934,7 @@ impl Op for BinaryMatmul {
         }
         let ending = Ending { words: Words::Signs, bias: self.bias, activation: self.activation, output: self.output };
         let contraction = product(&sizes, pitch, &sides, inputs.len(), ending);
-        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow: None })))
+        Ok(Problem::Integer(Box::new(IntegerContraction { contraction, sides, narrow: None, fused: None })))
     }
 }
 

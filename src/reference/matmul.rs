@@ -208,7 +208,8 @@ impl super::Twin for Matmul {
                         })
                     })
                 });
-                let value = Projected { n: g.n, k: g.k + roundings, sum, magnitude, alpha: self.alpha.into(), addends };
+                let k = g.k + roundings;
+                let value = Projected { n: g.n, k, sum, magnitude, alpha: self.alpha.into(), addends };
                 worst.take(row, value.fraction((0..g.n).map(|j| signs[j] * output.at(row * g.n + j)).sum()));
             }
         }

@@ -7,8 +7,9 @@ use tilewise::{
     DequantizeLinear, DynamicQuantize, DynamicQuantizeLinear, ExpandMask, FakeQuantize, Grain, Granularity, Histogram,
     IndexMask, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d, IntegerPooling, Layout, LogSoftmax, Matmul,
     MaxPool2d, NanMask, Pack, PackValues, Pad, PadMode, Padding, Permute, Precision, PruneGroups, PruneLowest,
-    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, Reduce, ReduceKind, Softmax, SparseConv2d,
-    SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack, UnpackValues,
+    QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, QuantizedConv2d, QuantizedMatmul, Ranges, Reduce,
+    ReduceKind, Softmax, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unary, UnaryKind, Unpack,
+    UnpackValues,
 };
 
 /// An op with the shapes of its inputs.
@@ -228,6 +229,27 @@ pub fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
     cases.push((Box::new(ranges), vec![x(&shape), Layout::new(&[70, 2], DType::U32)]));
     if dtype == DType::F32 {
         cases.push((Box::new(DynamicQuantizeLinear), vec![x(&shape)]));
+    }
+    for (values, granularity, symmetric) in [
+        (QuantType::I8, Granularity::Channel(0), true),
+        (QuantType::I8, Granularity::Block(64), false),
+        (QuantType::U8, Granularity::Channel(1), false),
+        (QuantType::I4, Granularity::Block(32), false),
+        (QuantType::Binary, Granularity::Block(32), true),
+        (QuantType::Binary, Granularity::Tensor, true),
+    ] {
+        let scheme = QuantScheme { values, granularity, symmetric, scales: dtype };
+        let weight = QuantLayout::new(scheme, &[40, 70]).unwrap();
+        let inputs = |x: Layout, weight: &QuantLayout| -> Vec<Layout> {
+            [x].into_iter().chain(weight.planes().unwrap()).collect()
+        };
+        for (x, linear) in [([36, 70], true), ([70, 36], false), ([70, 3], false), ([1, 70], true)] {
+            let op = QuantizedMatmul { weight: weight.clone(), linear, options: Matmul::default() };
+            cases.push((Box::new(op), inputs(Layout::new(&x, dtype), &weight)));
+        }
+        let weight = QuantLayout::new(scheme, &[40, 7, 2, 5]).unwrap();
+        let op = QuantizedConv2d { weight: weight.clone(), options: Conv2d { groups: 2, ..Default::default() } };
+        cases.push((Box::new(op), inputs(Layout::new(&[2, 14, 6, 9], dtype), &weight)));
     }
     cases
 }

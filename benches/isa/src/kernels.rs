@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use tilewise::reference::Twin;
 use tilewise::{
-    Activation, Class, Conv2d, DType, DeviceProfile, Layout, Matmul, MaxPool2d, Op, Padding, Plan, Precision, Reduce,
-    Softmax, Unary, wgpu,
+    Activation, Class, Conv2d, DType, DeviceProfile, IntegerConv2d, IntegerMatmul, IntegerOutput, Layout, Matmul,
+    MaxPool2d, Op, Padding, Plan, Precision, Reduce, Softmax, Unary, wgpu,
 };
 
 use crate::Failure;
@@ -30,6 +31,14 @@ impl Kernel {
         line.trim_end_matches("u;").parse().ok()
     }
 
+    /// Packed dot products that it writes out, where it multiplies words of int8: as many as its main loop needs instructions, since none is
+    /// written twice.
+    pub fn packed_products(&self) -> Option<usize> {
+        let own = self.text.contains("product_add_four") && self.text.contains("dot4I8Packed");
+        let [rows, columns, step] = ["ROWS", "COLUMNS", "STEP"].map(|name| self.constant(name));
+        own.then_some(rows? * columns? * step?)
+    }
+
     /// Products of matrices of a step of k, where it multiplies those.
     pub fn matrix_products(&self) -> Option<usize> {
         let [side, rows, columns, step] = ["SIDE", "ROWS", "COLUMNS", "STEP"].map(|name| self.constant(name));
@@ -47,7 +56,7 @@ pub fn all(matrices: bool) -> Result<Vec<Kernel>, Failure> {
     cases.extend(contractions(Precision::F32).into_iter().map(|case| (case, DType::F16)));
     let mut found = Found::default();
     found.add(&profile(), &cases)?;
-    for (op, layouts) in mixed_ops(DType::F32) {
+    for (op, layouts) in integers().into_iter().chain(mixed_ops(DType::F32)) {
         found.add_op(&profile(), &*op, &layouts, DType::F32)?;
     }
     if matrices {
@@ -162,6 +171,24 @@ fn contractions(precision: Precision) -> Vec<Case> {
         (Box::new(conv(1, 1)), vec![plane.clone(), vec![64, 64, 3, 3]]),
         (Box::new(conv(0, 1)), vec![plane.clone(), vec![64, 64, 1, 1]]),
         (Box::new(conv(1, 64)), vec![plane, vec![64, 1, 3, 3]]),
+    ]
+}
+
+/// Products and convolutions of int8.
+fn integers() -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let scales = |len: usize| [1, len].map(|len| Layout::new(&[len], DType::F32));
+    let (both, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+    let product = |m, n, k| -> (Box<dyn Twin>, Vec<Layout>) {
+        let op = IntegerMatmul { transpose: true, scales: both, output, ..Default::default() };
+        (Box::new(op), [&[int8(&[m, k]), int8(&[n, k])][..], &scales(n)].concat())
+    };
+    let conv = IntegerConv2d { padding: Padding::all(1), scales: both, output, ..Default::default() };
+    let filters = [int8(&[8, 64, 56, 56]), int8(&[64, 64, 3, 3])];
+    vec![
+        product(1024, 1024, 1024),
+        product(1, 4096, 4096),
+        (Box::new(conv), [&filters[..], &scales(64)].concat()),
     ]
 }
 

@@ -63,11 +63,11 @@ impl Counts {
 }
 
 /// The counts of a whole kernel and of its main loop: of its innermost loops the one with the most products of matrices, or else
-/// with the most multiply-adds.
+/// with the most multiply-adds and packed dot products.
 pub fn read(listing: &str) -> (Counts, Option<Counts>) {
     let lines: Vec<&str> = listing.lines().collect();
     let loops = innermost_loops(&lines).into_iter().map(|range| Counts::of(&lines[range]));
-    (Counts::of(&lines), loops.max_by_key(|counts| (counts.wmma, counts.fma)))
+    (Counts::of(&lines), loops.max_by_key(|counts| (counts.wmma, counts.fma + counts.dot)))
 }
 
 /// The lines from the target of each branch backwards to that branch, unless a loop lies within.

@@ -115,6 +115,11 @@ impl Figures {
             let share = self.fma_share().unwrap_or(0.0);
             hold(share >= FMA_SHARE, format!(">= {:.0} % FMAs", FMA_SHARE * 100.0));
         }
+        // On RDNA2 too the packed dot product is an instruction.
+        if let Some(products) = kernel.packed_products() {
+            let found = self.main_loop.map_or(0, |counts| counts.dot);
+            hold(found >= products, "a dot for each product".into());
+        }
         if kernel.variant.starts_with(OF_MATRICES) {
             let found = self.of_matrices().map(|counts| counts.wmma);
             hold(self.lanes == LANES_OF_MATRICES, format!("{LANES_OF_MATRICES} lanes"));

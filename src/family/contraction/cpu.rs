@@ -8,6 +8,7 @@ use super::depthwise::Depthwise;
 use super::panels::{self, FAR, Feed};
 use super::patches::Patches;
 use super::quads::{Lie, Side};
+use super::quantized;
 use super::stored::Stored;
 use super::whole::Words;
 use super::winograd;
@@ -44,6 +45,10 @@ const BROADCAST: f64 = 0.4;
 const WORDS: f64 = 1.5;
 /// For unpacking a value of a word: two shifts and a conversion.
 const UNPACK: f64 = 0.54;
+/// For taking a number out of a word and making it a float.
+const UNPACKED: f64 = 0.55;
+/// For adding up what lanes have summed.
+const HANDED: f64 = 100.0;
 /// For packing four values a lane: four loads and a store of 16 bytes, and finding the addresses.
 const PACK: f64 = 100.0;
 /// For copying four values a lane into a plane: four loads and a store, and finding out what lies outside of the image.
@@ -258,6 +263,15 @@ pub(super) fn stored_ns(
     let costs = Costs::of(profile);
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
+    if let (Body::Chunks, Stored::Quantized(quantized)) = (variant.body, stored) {
+        let [chunks, quads, spans] = quantized.chunks();
+        let column =
+            if quantized::lies_in_fours(problem, operands) { costs.vector_load } else { 4.0 * costs.scalar_load };
+        let four = columns * column + 4.0 * rows * (UNPACKED + columns * costs.multiply_add);
+        let scales = spans * rows * (quantized.loads() - 1.0) * costs.scalar_load;
+        let chunk = rows * costs.vector_load + quads * four + scales;
+        return tiles(problem, variant) * (WORKGROUP + HANDED * rows * columns + (chunks / lanes).ceil() * chunk);
+    }
     let ([vectors, scalars], beside) = stored.loads();
     let row_loads = vectors * costs.vector_load + scalars * costs.scalar_load;
     let sums = 4.0 * rows * columns * costs.multiply_add;

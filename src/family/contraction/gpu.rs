@@ -229,6 +229,16 @@ pub(super) fn stored_time(
     let cached = SCALAR_READS * STAGING / 2.0;
     let value = match variant.body {
         Body::Staged => value_of_k(variant, k),
+        // Likewise in as many bytes as it takes, of which lanes beyond a row's chunks get none.
+        Body::Chunks => match stored {
+            Stored::Quantized(quantized) => {
+                let [chunks, ..] = quantized.chunks();
+                let idle = (chunks / lanes(variant)).ceil() * lanes(variant) / chunks.max(1.0);
+                let bytes = quantized.layout.scheme.values.bits() as f64 / 32.0;
+                tile_m as f64 * idle * (VALUE * bytes).max(columns * cached / rows)
+            }
+            Stored::Sparse(_) => return f64::INFINITY,
+        },
         // The matrix is read once, and four columns whether they are there or not.
         Body::SparseColumns => tile_m as f64 * VALUE.max(columns * cached / rows),
         _ => (tile_m * tile_n) as f64 * (1.0 + cached * (1.0 / rows + 1.0 / columns)),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::quads::{self, Lie, Side, VECTOR};
 use super::sparse::QUADS_ROWS;
-use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, wgsl, word};
+use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, bind_scalar, wgsl, word};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::LOAD_VALUES;
@@ -88,6 +88,29 @@ impl Quantized {
             _ if self.is_by_row() => 0.0,
             1 => 4.0 * each,
             _ => each,
+        }
+    }
+
+    /// The bodies of chunks for few columns.
+    pub(super) fn tiles(&self, profile: &DeviceProfile, n: usize) -> Vec<Variant> {
+        let columns = COLUMNS.into_iter().find(|&columns| columns as usize >= n);
+        let mut tiles = columns.map(|columns| tiles_of(profile, columns)).unwrap_or_default();
+        let fours = self.layout.scheme.values.per_word();
+        tiles.retain(|tile| fours * (tile.per_lane.0 * tile.per_lane.1) as usize <= QUICK);
+        tiles
+    }
+
+    /// Chunks of a row, fours of a chunk, and how often a chunk changes its scale.
+    pub(super) fn chunks(&self) -> [f64; 3] {
+        let spans = CHUNK / self.span();
+        [self.pitch / CHUNK, self.layout.scheme.values.per_word(), spans].map(|count| count as f64)
+    }
+
+    /// Words of a chunk that share a scale.
+    fn span(&self) -> usize {
+        match self.block() {
+            _ if self.is_by_row() => CHUNK,
+            block => (block / self.layout.scheme.values.per_word()).clamp(1, CHUNK),
         }
     }
 
@@ -182,9 +205,8 @@ impl Quantized {
         match body {
             Body::Chunks => {
                 let per_word = self.layout.scheme.values.per_word();
-                let span = if self.is_by_row() { CHUNK } else { (self.block() / per_word).clamp(1, CHUNK) };
                 let is_whole = self.columns.is_multiple_of(CHUNK * per_word);
-                assembly.constant("", "SPAN", word(span)).constant("", "WHOLE", Value::Bool(is_whole));
+                assembly.constant("", "SPAN", word(self.span())).constant("", "WHOLE", Value::Bool(is_whole));
                 assembly.size("", "chunks", self.pitch / CHUNK)?;
                 assembly.size("a", "last", self.columns.div_ceil(self.block()).saturating_sub(1))?;
                 return self.bind_planes(assembly, rows, CHUNKS, CHUNK);
@@ -217,6 +239,7 @@ pub(super) fn bind_columns(
     match &operand.addressing {
         Addressing::Dense { batch, outer, .. } if lies_in_fours(pieces.problem, operands) => {
             quads::bind_in_vectors(assembly, "b", operand, range, batch)?;
+            bind_scalar(assembly, "b", operand.dtype);
             assembly.fragment("b", VECTORS).constant("b", "PANEL", Value::U32(1));
             assembly.size("b", "panel_stride", outer / VECTOR)?.size("b", "quad_stride", 1)?;
         }
@@ -234,20 +257,18 @@ const fn chunks(lanes: u32, per_lane: (u32, u32)) -> Variant {
 
 /// Columns of the bodies of chunks.
 const COLUMNS: [u32; 4] = [1, 2, 4, 8];
+/// Rows on class Cpu: the more, the fewer loads of columns.
+const CPU_ROWS: [u32; 5] = [16, 8, 4, 2, 1];
+/// Multiplications of fours that are worth compiling, all of a chunk being unrolled: twice as many take more than a second.
+const QUICK: usize = 256;
 
 /// The tiles of so many columns.
 fn tiles_of(profile: &DeviceProfile, columns: u32) -> Vec<Variant> {
     if profile.class == Class::Cpu {
         let lanes = profile.fixed_subgroup_size().unwrap_or(8);
-        return [8, 4].map(|rows| chunks(lanes, (rows, columns))).to_vec();
+        return CPU_ROWS.map(|rows| chunks(lanes, (rows, columns))).to_vec();
     }
     [(64, 4), (32, 4), (32, 1)].map(|(lanes, rows)| chunks(lanes, (rows, columns))).to_vec()
-}
-
-/// The bodies of chunks for few columns.
-pub(super) fn tiles(profile: &DeviceProfile, n: usize) -> Vec<Variant> {
-    let columns = COLUMNS.into_iter().find(|&columns| columns as usize >= n);
-    columns.map(|columns| tiles_of(profile, columns)).unwrap_or_default()
 }
 
 /// Those for any number.

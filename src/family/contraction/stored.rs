@@ -1,6 +1,6 @@
 //! Left operands that lie in planes of their own: which bodies read them, and what that costs.
 
-use super::quantized::{self, Quantized};
+use super::quantized::Quantized;
 use super::sparse::{self, Sparse};
 use super::{Addressing, Body, Contraction, Pieces, Variant};
 use crate::error::Result;
@@ -73,7 +73,11 @@ impl<'a> Stored<'a> {
 
     /// The variants that may be chosen.
     pub(super) fn every(self, op: &'static str, problem: &Contraction, profile: &DeviceProfile) -> Vec<Variant> {
-        let tiles = sparse::tiles(profile, Some(problem.n)).into_iter().chain(quantized::tiles(profile, problem.n));
+        let own = match self {
+            Stored::Sparse(_) => Vec::new(),
+            Stored::Quantized(quantized) => quantized.tiles(profile, problem.n),
+        };
+        let tiles = sparse::tiles(profile, Some(problem.n)).into_iter().chain(own);
         tiles.filter(|variant| self.expect(op, variant).is_ok()).collect()
     }
 
@@ -137,7 +141,9 @@ impl<'a> Stored<'a> {
         match self {
             Stored::Sparse(sparse) => sparse.bind(assembly, pieces, body, region, operands),
             Stored::Quantized(quantized) => {
-                assembly.fragment("steps", sparse::DENSE_STEPS);
+                if body.is_in_steps() {
+                    assembly.fragment("steps", sparse::DENSE_STEPS);
+                }
                 quantized.bind(assembly, pieces, body, region)
             }
         }

@@ -17,6 +17,7 @@ const WHOLE: ShaderFile = shader!("epilogue/whole.wgsl");
 const SUMS: ShaderFile = shader!("epilogue/whole_sums.wgsl");
 const FLOATS: ShaderFile = shader!("epilogue/whole_floats.wgsl");
 const CODES: ShaderFile = shader!("epilogue/whole_codes.wgsl");
+const END_WORDS: ShaderFile = shader!("epilogue/whole_words.wgsl");
 const TERMS: ShaderFile = shader!("load/terms.wgsl");
 const SAME_FILL: ShaderFile = shader!("load/same_fill.wgsl");
 const FILL: ShaderFile = shader!("load/fill.wgsl");
@@ -64,6 +65,13 @@ pub enum End {
     Sums,
     /// A float.
     Floats,
+    /// Codes of 8 bits, those of four rows in a word.
+    Words {
+        /// The zero point.
+        zero: i32,
+        /// The least and the greatest code.
+        range: [i32; 2],
+    },
     /// A code of 8 bits, in an element of 32.
     Codes {
         /// The zero point.
@@ -109,10 +117,14 @@ impl Whole {
     }
 
     /// Refuses a body without a form for words.
-    pub(super) fn expect(&self, op: &'static str, variant: &Variant) -> Result<()> {
+    pub(in crate::family) fn expect(&self, op: &'static str, variant: &Variant) -> Result<()> {
         let has =
             matches!(variant.body, Body::Direct | Body::Broadcast | Body::Staged | Body::FewRows | Body::FewColumns);
-        if has && variant.parts == 1 && variant.winograd == 0 {
+        // Those whose lanes have four rows that follow each other.
+        let in_fours = matches!(variant.body, Body::Broadcast | Body::Staged | Body::FewRows)
+            && variant.per_lane.0.is_multiple_of(4);
+        let grouped = in_fours || !matches!(self.end, End::Words { .. });
+        if has && grouped && variant.parts == 1 && variant.winograd == 0 {
             return Ok(());
         }
         Err(Error::Limit {
@@ -155,8 +167,13 @@ impl Whole {
             End::Floats => {
                 assembly.fragment("out", FLOATS);
             }
-            End::Codes { zero, range: [least, most] } => {
-                assembly.fragment("out", CODES).param("out", "zero", Param::I32(zero));
+            End::Words { zero, range: [least, most] } | End::Codes { zero, range: [least, most] } => {
+                assembly.param("out", "zero", Param::I32(zero));
+                if let End::Words { .. } = self.end {
+                    assembly.fragment("out", END_WORDS).size("out", "rows", region.len(m))?;
+                } else {
+                    assembly.fragment("out", CODES);
+                }
                 for (name, end) in [("least", least), ("most", most)] {
                     assembly.param("out", name, Param::F32((end - zero) as f32));
                 }
