@@ -217,7 +217,7 @@ fn quantization(list: &mut List) {
         }
     }
     // Several workgroups.
-    let (large, scheme) = ([9, 210], QuantScheme { symmetric: false, ..QuantScheme::default() });
+    let (large, scheme) = ([9, 212], QuantScheme { symmetric: false, ..QuantScheme::default() });
     if let Ok(layout) = QuantLayout::new(scheme, &large)
         && let Ok(planes) = layout.planes()
     {
@@ -232,11 +232,26 @@ fn quantization(list: &mut List) {
         list.drawn(op, &[x(&large), x(&[1])], true);
         list.drawn(DequantizeLinear::default(), &[bytes(), x(&[1])], false);
     }
+    // Rows that end between words of four.
+    for (values, granularity) in [
+        (QuantType::I8, Granularity::Channel(0)),
+        (QuantType::I8, Granularity::Block(32)),
+        (QuantType::I4, Granularity::Block(32)),
+    ] {
+        let (shape, scheme) = ([3, 20], QuantScheme { values, granularity, ..QuantScheme::default() });
+        if let Ok(layout) = QuantLayout::new(scheme, &shape)
+            && let Ok(planes) = layout.planes()
+        {
+            let scaled: Vec<Layout> = [x(&shape)].into_iter().chain(planes[1..].iter().cloned()).collect();
+            list.drawn(Quantize { layout: layout.clone() }, &scaled, true);
+            list.drawn(Dequantize { layout, output: DType::F32 }, &planes, false);
+        }
+    }
     let axis = |axis| Granularity::Channel(axis);
     // Ranges in parts, several of them.
     for granularity in [Granularity::Tensor, axis(0), axis(1)] {
         let scheme = QuantScheme { granularity, symmetric: false, ..QuantScheme::default() };
-        for shape in [[2, 300], [300, 2]] {
+        for shape in [[2, 301], [300, 2]] {
             let Ok(layout) = QuantLayout::new(scheme, &shape) else { continue };
             list.drawn(DynamicQuantize { layout }, &[x(&shape)], true);
             let Ok(layout) =
@@ -285,8 +300,8 @@ fn quantization(list: &mut List) {
         scales.push(scale);
     }
     // Infinity by the largest scales, and quotients of very small numbers, which have fewer digits.
-    numbers.extend([f32::INFINITY, f32::NEG_INFINITY]);
-    scales.extend([f32::MAX, 1.5e38]);
+    numbers.extend([f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x40_0000), f32::from_bits(0x60_0000)]);
+    scales.extend([f32::MAX, 1.5e38, f32::from_bits(0x80_0000), f32::from_bits(0xc0_0000)]);
     for at in 0..200u32 {
         numbers.push(f32::from_bits(at * at * 300 + 7));
         scales.push(f32::from_bits(0x0080_0000 + 40_000 * at));
@@ -314,6 +329,11 @@ fn quantization(list: &mut List) {
     for at in 0..40 {
         let large = f32::from_bits(((2 + at / 4) << 23) | (0x12_3456 * (at % 4)));
         wild.extend([large, -f32::MIN_POSITIVE, 0.0, 0.0, large, -1e-39, 0.0, 0.0]);
+    }
+    // Sums just above a tie, by digits far below it.
+    for at in 0..40u32 {
+        let large = 1.0 + at as f32 / 64.0;
+        wild.extend([large, -(1.0 + 1.0 / (1 << (8 + at % 14)) as f32) / (1 << 24) as f32, 0.0, 0.0]);
     }
     // In pieces that bindings take.
     for wild in wild.chunks(4 * 1200) {

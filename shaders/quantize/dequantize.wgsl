@@ -14,19 +14,30 @@ struct Params {
 
 fn one(word: u32) {
     let row = word / params.pitch;
-    let column = min((word - row * params.pitch) * PER_WORD, params.columns);
-    let first = row * params.columns + column;
-    let length = min(params.columns - column, PER_WORD);
+    let column = (word - row * params.pitch) * PER_WORD;
+    if column >= params.columns {
+        return;
+    }
+    let start = row * params.columns;
     let bits = values_load(word);
-    var scale = 0.0;
-    var zero = 0;
-    for (var i = 0u; i < length; i++) {
-        if i == 0u || !SHARED {
-            let group = group_of(first + i);
-            scale = bitcast<f32>(scales_load(group));
-            zero = zeros_load(group);
+    let target_row = out_begin(start, params.columns);
+    var group = word_group(start + column, row, column);
+    var scale = bitcast<f32>(scales_load(group));
+    var zero = zeros_load(group);
+    for (var q = 0u; q < PER_WORD / 4u; q++) {
+        if column + 4u * q < params.columns {
+            var numbers = vec4<f32>();
+            // unroll
+            for (var c = 0u; c < 4u; c++) {
+                if !SHARED {
+                    group = group_of(start + column + 4u * q + c);
+                    scale = bitcast<f32>(scales_load(group));
+                    zero = zeros_load(group);
+                }
+                numbers[c] = f32(level(bits, 4u * q + c) - zero) * scale;
+            }
+            out_store(target_row, column / 4u + q, vec4<Elem>(numbers));
         }
-        out_store(first + i, Elem(f32(level(bits, i) - zero) * scale));
     }
 }
 

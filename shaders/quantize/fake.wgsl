@@ -11,14 +11,18 @@ struct Params {
 }
 
 fn one(word: u32) {
-    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
-        let at = 4u * word + i;
-        let group = group_of(at);
-        let scale = scales_load(group);
-        let zero = zeros_load(group);
-        let kept = level(saturated(x_load(at), scale, zero), 0u);
-        out_store(at, Elem(f32(kept - zero) * bitcast<f32>(scale)));
+    let numbers = bitcast<vec4<u32>>(Wide(x_load(x_begin(0u, params.total), word)));
+    var kept = vec4<f32>();
+    // unroll
+    for (var c = 0u; c < 4u; c++) {
+        if 4u * word + c < params.total {
+            let group = group_of(4u * word + c);
+            let scale = scales_load(group);
+            let zero = zeros_load(group);
+            kept[c] = f32(level(saturated(numbers[c], scale, zero), 0u) - zero) * bitcast<f32>(scale);
+        }
     }
+    out_store(out_begin(0u, params.total), word, vec4<Elem>(kept));
 }
 
 @compute @workgroup_size(WG_X, WG_Y)

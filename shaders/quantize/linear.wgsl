@@ -12,11 +12,14 @@ struct Params {
 }
 
 fn one(word: u32) {
+    let numbers = bitcast<vec4<u32>>(Wide(x_load(x_begin(0u, params.total), word)));
     var bytes = 0u;
-    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
-        let at = 4u * word + i;
-        let group = group_of(at);
-        bytes |= saturated(x_load(at), scales_load(group), zeros_load(group)) << (8u * i);
+    // unroll
+    for (var c = 0u; c < 4u; c++) {
+        if 4u * word + c < params.total {
+            let group = group_of(4u * word + c);
+            bytes |= saturated(numbers[c], scales_load(group), zeros_load(group)) << (8u * c);
+        }
     }
     out_store(word, bytes);
 }

@@ -1,7 +1,7 @@
 // sums[group, part] = the sum of |x|; NaN and infinity do not count
 //
 // Workgroup:  WG_X parts.
-// Invocation: every parts-th member of a group.
+// Invocation: every parts-th four of a group.
 // Dispatch:   ceil(groups * parts / WG_X) workgroups, folded.
 struct Params {
     workgroups: u32,
@@ -22,10 +22,10 @@ fn main(
     }
     let group = at / params.parts;
     let length = members(group);
-    var sum = 0.0;
-    for (var m = at % params.parts; m < length; m += params.parts) {
-        let magnitude = x_load(member(group, m)) & 0x7fffffffu;
-        sum += bitcast<f32>(select(magnitude, 0u, magnitude >= 0x7f800000u));
+    var sum = vec4<f32>();
+    for (var four = at % params.parts; 4u * four < length; four += params.parts) {
+        let magnitude = member_four(group, four) & vec4(0x7fffffffu);
+        sum += bitcast<vec4<f32>>(select(magnitude, vec4(0u), magnitude >= vec4(0x7f800000u)));
     }
-    sums_store(at, bitcast<u32>(sum));
+    sums_store(at, bitcast<u32>(sum.x + sum.y + sum.z + sum.w));
 }

@@ -7,6 +7,10 @@ struct Params {
     workgroups: u32,
     groups: u32,
     parts: u32,
+    count: u32, // members of a group
+    across: u32, // groups of a row
+    step: u32, // between groups of a row
+    limit: u32, // of a row: the last group of one may be shorter
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -24,6 +28,6 @@ fn main(
     for (var part = 0u; part < params.parts; part++) {
         sum += bitcast<f32>(sums_load(group * params.parts + part));
     }
-    let scale = clamp(bitcast<u32>(sum / f32(members(group))), LEAST, GREATEST);
+    let scale = clamp(bitcast<u32>(sum / f32(min(params.count, params.limit - group % params.across * params.step))), LEAST, GREATEST);
     scales_store(group, ScaleElem(bitcast<f32>(kept_scale(scale))));
 }

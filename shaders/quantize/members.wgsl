@@ -1,23 +1,24 @@
-// The elements of a group, one after the other: runs of neighbours, a stride apart.
+// The elements of a group that lie apart, in fours: runs of neighbours, a stride apart. What is beyond the last is 0.
 struct Params {
     count: u32, // members of a group
-    across: u32, // groups side by side
-    row_stride: u32, // between rows of groups
-    step: u32, // between groups side by side
-    limit: u32, // of a row: the last group of one may be shorter
+    step: u32, // between groups
     run: u32,
     stride: u32, // between runs
 }
 
 fn members(group: u32) -> u32 {
-    return min(params.count, params.limit - group % params.across * params.step);
+    return params.count;
 }
 
-fn member(group: u32, m: u32) -> u32 {
-    let first = group / params.across * params.row_stride + group % params.across * params.step;
-    if ONE_RUN {
-        return first + m;
+fn member_four(group: u32, four: u32) -> vec4<u32> {
+    var values = vec4(0u);
+    // unroll
+    for (var c = 0u; c < 4u; c++) {
+        let m = 4u * four + c;
+        if m < params.count {
+            let run = m / params.run;
+            values[c] = x_load(group * params.step + run * params.stride + m - run * params.run);
+        }
     }
-    let run = m / params.run;
-    return first + run * params.stride + (m - run * params.run);
+    return values;
 }

@@ -11,12 +11,16 @@ struct Params {
 }
 
 fn one(word: u32) {
-    for (var i = 0u; i < min(params.total - 4u * word, 4u); i++) {
-        let at = 4u * word + i;
-        let group = group_of(at);
-        let x = level(x_load(at), 0u);
-        out_store(at, Elem(f32(x - zeros_load(group)) * bitcast<f32>(scales_load(group))));
+    var numbers = vec4<f32>();
+    // unroll
+    for (var c = 0u; c < 4u; c++) {
+        let at = 4u * word + c;
+        if at < params.total {
+            let group = group_of(at);
+            numbers[c] = f32(level(x_load(at), 0u) - zeros_load(group)) * bitcast<f32>(scales_load(group));
+        }
     }
+    out_store(out_begin(0u, params.total), word, vec4<Elem>(numbers));
 }
 
 @compute @workgroup_size(WG_X, WG_Y)

@@ -18,20 +18,32 @@ struct Params {
 
 fn one(word: u32) {
     let row = word / params.pitch;
-    let column = min((word - row * params.pitch) * PER_WORD, params.columns);
-    let first = row * params.columns + column;
-    let length = min(params.columns - column, PER_WORD);
+    let column = (word - row * params.pitch) * PER_WORD;
+    let start = row * params.columns;
     var bits = 0u;
-    var scale = 0x3f800000u;
-    var zero = 0;
-    for (var i = 0u; i < length; i++) {
-        // A word is of one group, but where these are those of an axis beside the first.
-        if i == 0u || !SHARED {
-            let group = group_of(first + i);
-            scale = scales_load(group);
-            zero = zeros_load(group);
+    if column < params.columns {
+        let source = x_begin(start, params.columns);
+        var group = word_group(start + column, row, column);
+        var scale = scales_load(group);
+        var zero = zeros_load(group);
+        for (var q = 0u; q < PER_WORD / 4u; q++) {
+            if column + 4u * q < params.columns {
+                let numbers = bitcast<vec4<u32>>(Wide(x_load(source, column / 4u + q)));
+                // unroll
+                for (var c = 0u; c < 4u; c++) {
+                    let i = 4u * q + c;
+                    if column + i < params.columns {
+                        // A word is of one group, but where these are those of an axis beside the first.
+                        if !SHARED {
+                            group = group_of(start + column + i);
+                            scale = scales_load(group);
+                            zero = zeros_load(group);
+                        }
+                        bits |= saturated(numbers[c], scale, zero) << (BITS * i);
+                    }
+                }
+            }
         }
-        bits |= saturated(x_load(first + i), scale, zero) << (BITS * i);
     }
     out_store(word, bits);
 }

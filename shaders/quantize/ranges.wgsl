@@ -3,7 +3,7 @@
 // Magnitudes are the bits of an f32 without the sign, which are ordered as they are. NaN and infinity do not count.
 //
 // Workgroup:  WG_X parts.
-// Invocation: every parts-th member of a group.
+// Invocation: every parts-th four of a group.
 // Dispatch:   ceil(groups * parts / WG_X) workgroups, folded.
 struct Params {
     workgroups: u32,
@@ -24,16 +24,15 @@ fn main(
     }
     let group = at / params.parts;
     let length = members(group);
-    var below = 0u;
-    var above = 0u;
-    for (var m = at % params.parts; m < length; m += params.parts) {
-        let x = x_load(member(group, m));
-        let magnitude = x & 0x7fffffffu;
-        if magnitude < 0x7f800000u {
-            below = max(below, select(0u, magnitude, x > 0x80000000u));
-            above = max(above, select(0u, magnitude, x < 0x80000000u));
-        }
+    var below = vec4(0u);
+    var above = vec4(0u);
+    for (var four = at % params.parts; 4u * four < length; four += params.parts) {
+        let x = member_four(group, four);
+        let signed = x & vec4(0x7fffffffu);
+        let magnitude = select(signed, vec4(0u), signed >= vec4(0x7f800000u));
+        below = max(below, select(vec4(0u), magnitude, x > vec4(0x80000000u)));
+        above = max(above, select(vec4(0u), magnitude, x < vec4(0x80000000u)));
     }
-    ranges_store(2u * at, below);
-    ranges_store(2u * at + 1u, above);
+    ranges_store(2u * at, max(max(below.x, below.y), max(below.z, below.w)));
+    ranges_store(2u * at + 1u, max(max(above.x, above.y), max(above.z, above.w)));
 }

@@ -2,6 +2,7 @@
 
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
+use crate::family::fours::Fours;
 use crate::family::{LOAD_BITS, LOAD_HALF_BITS, LOAD_VALUES, STORE_BYTES, STORE_VALUES, wgsl};
 use crate::layout::{DType, Layout};
 use crate::op::mask::words;
@@ -166,6 +167,24 @@ impl<'a> Kernel<'a> {
             Some(DType::F16) => self.read_as(hook, LOAD_HALF_BITS, slot, 2, "f16"),
             _ => self.read_as(hook, LOAD_VALUES, slot, 4, "u32"),
         }
+    }
+
+    /// Reads rows of an input in fours, f32 as its bits.
+    pub fn fours_in(self, hook: &'static str, fours: Fours, number: usize) -> Result<Self> {
+        let slot = Slot::Input(number);
+        let dtype = self.operand(slot).map_or(DType::F32, |layout| layout.dtype);
+        let elem = if dtype == DType::F16 { "f16" } else { "u32" };
+        self.read_as(hook, fours.load(), slot, fours.bytes(dtype), elem)
+    }
+
+    /// Writes rows of an output in fours.
+    pub fn fours_out(mut self, hook: &'static str, fours: Fours, number: usize) -> Result<Self> {
+        let slot = Slot::Output(number);
+        let layout = self.operand(slot);
+        let (bytes, dtype) = layout.map_or((0, DType::F32), |layout| (layout.bytes(), layout.dtype));
+        let binding = Binding { slot, range: 0..bytes, access: Access::Write, element: fours.bytes(dtype) };
+        self.bind_as(hook, fours.store(), binding, wgsl(dtype))?;
+        Ok(self)
     }
 
     /// Reads the bytes of an operand, wherever it starts, through a file of loads.

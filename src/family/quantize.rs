@@ -1,10 +1,11 @@
 //! Quantization: floats kept in few bits, and back. The kernels round in whole numbers, so that every device gives the same bits.
 
+use super::fours::Fours;
 use super::mask::{Kernel, expect_trips, lanes};
 use crate::compose::{ShaderFile, Value, shader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::family::{LOAD_BYTES, LOAD_VALUES, STORE_VALUES, wgsl};
-use crate::layout::{DType, count};
+use crate::layout::{DType, Layout, count};
 use crate::op::quantize::{Granularity, QuantLayout, QuantType};
 use crate::plan::{Access, Dispatch, Param, Slot};
 use crate::problem::{Built, Candidate, Operands};
@@ -30,7 +31,9 @@ const LEVEL: ShaderFile = shader!("quantize/level.wgsl");
 const SCALE: ShaderFile = shader!("quantize/scale.wgsl");
 const GROUPS: ShaderFile = shader!("quantize/groups.wgsl");
 const ONE_GROUP: ShaderFile = shader!("quantize/one_group.wgsl");
+const WORD_GROUP: ShaderFile = shader!("quantize/word_group.wgsl");
 const MEMBERS: ShaderFile = shader!("quantize/members.wgsl");
+const NEIGHBOURS: ShaderFile = shader!("quantize/neighbours.wgsl");
 const ZEROS: ShaderFile = shader!("quantize/zeros.wgsl");
 const NO_ZEROS: ShaderFile = shader!("quantize/no_zeros.wgsl");
 const NO_ZEROS_OUT: ShaderFile = shader!("quantize/no_zeros_out.wgsl");
@@ -150,21 +153,18 @@ impl Groups {
         kernel.size("outer_stride", outer)?.size("axis_stride", axis)?.size("inner_stride", inner)
     }
 
-    /// Lets a kernel walk the elements of a scale.
-    fn walk<'a>(&self, mut kernel: Kernel<'a>) -> Result<Kernel<'a>> {
-        // Those of a row, of a block, of all: no number of a run is looked for.
-        let one_run = self.strides[0] > 0 || self.outer == 1;
-        kernel.assembly().common(MEMBERS).constant("", "ONE_RUN", Value::Bool(one_run));
-        let row = self.axis * self.inner;
-        let kernel = kernel.size("count", self.members())?;
-        let kernel = if self.strides[0] > 0 {
-            let kernel = kernel.size("across", self.strides[0])?.size("row_stride", row)?.size("step", self.block)?;
-            kernel.size("limit", self.axis)?.size("run", self.block)?.size("stride", 0)?
+    /// Whether the elements of a scale are neighbours.
+    fn in_runs(&self) -> bool {
+        self.strides[0] > 0 || self.outer == 1
+    }
+
+    /// How scales and their elements lie in rows: groups of a row, between rows, between groups of a row, and elements of a row.
+    fn rows(&self) -> [usize; 4] {
+        if self.strides[0] > 0 {
+            [self.strides[0], self.axis * self.inner, self.block, self.axis]
         } else {
-            let kernel = kernel.size("across", self.count())?.size("row_stride", 0)?.size("step", self.inner)?;
-            kernel.size("limit", u32::MAX as usize)?.size("run", self.inner.max(1))?.size("stride", row)?
-        };
-        Ok(kernel)
+            [self.count().max(1), 0, self.inner, u32::MAX as usize]
+        }
     }
 
     /// Elements of a scale, at the most.
@@ -174,8 +174,8 @@ impl Groups {
 
     /// Invocations that walk them: as many as each then makes steps, so that neither walking nor gathering takes long.
     fn parts(&self) -> usize {
-        let members = self.members();
-        if members <= 128 { 1 } else { members.isqrt().next_multiple_of(8) }
+        let fours = self.members().div_ceil(4);
+        if fours <= 32 { 1 } else { fours.isqrt().next_multiple_of(8) }
     }
 }
 
@@ -207,8 +207,8 @@ fn constants(kernel: &mut Kernel<'_>, values: QuantType) {
 
 pub(crate) fn build(problem: &Quantize, operands: &Operands<'_>, profile: &DeviceProfile) -> Result<Built> {
     let build = Build { operands, profile };
-    let one = |dispatch| Ok(Built::scalar(vec![dispatch]));
-    match problem {
+    let one = |dispatch| Ok::<_, Error>(Built::scalar(vec![dispatch]));
+    let mut built = match problem {
         Quantize::Values(layout) => one(build.values(layout, Scales::Given)?),
         Quantize::Numbers(layout) => one(build.numbers(layout)?),
         Quantize::Dynamic(layout) => build.dynamic(layout),
@@ -225,7 +225,21 @@ pub(crate) fn build(problem: &Quantize, operands: &Operands<'_>, profile: &Devic
         }
         Quantize::Ranges(layout) => build.extremes(&Groups::of(layout)?),
         Quantize::Histogram { shift } => Ok(Built::scalar(build.histogram(*shift)?)),
-    }
+    }?;
+    built.aligned = vectors(&built.dispatches, operands);
+    Ok(built)
+}
+
+/// The operands of floats that are read or written in vectors.
+fn vectors(dispatches: &[Dispatch], operands: &Operands<'_>) -> Vec<Slot> {
+    let in_vectors = |slot: Slot, layout: &Layout| {
+        let bindings = dispatches.iter().flat_map(|dispatch| &dispatch.bindings);
+        let own = bindings.filter(|binding| binding.slot == slot).any(|own| own.element > layout.dtype.size());
+        layout.dtype.is_float() && own
+    };
+    let inputs = operands.inputs.iter().enumerate().map(|(i, layout)| (Slot::Input(i), layout));
+    let outputs = operands.outputs.iter().enumerate().map(|(i, layout)| (Slot::Output(i), layout));
+    inputs.chain(outputs).filter(|(slot, layout)| in_vectors(*slot, layout)).map(|(slot, _)| slot).collect()
 }
 
 /// The values of a type of bytes.
@@ -274,6 +288,8 @@ impl<'a> Build<'a> {
         let mut kernel = Groups::of(layout)?.find(kernel)?;
         // Rows end with their words, and words with blocks.
         let apart = matches!(layout.scheme.granularity, Granularity::Channel(axis) if axis > 0);
+        let rows = layout.scheme.granularity == Granularity::Channel(0);
+        kernel.assembly().common(WORD_GROUP).constant("", "ROWS", Value::Bool(rows));
         kernel.assembly().constant("", "SHARED", Value::Bool(!apart));
         Ok((kernel, words))
     }
@@ -302,27 +318,31 @@ impl<'a> Build<'a> {
     }
 
     /// Writes numbers, of given scales.
-    fn to_numbers(&self, (mut kernel, items): (Kernel<'a>, usize)) -> Result<Dispatch> {
-        kernel.assembly().common(LEVEL).constant("", "Elem", Value::Type(wgsl(self.operands.outputs[0].dtype)));
-        self.over(self.scaled(kernel, Scales::Given)?.output("out", 0)?, items)
+    fn to_numbers(&self, (mut kernel, items): (Kernel<'a>, usize), row: usize) -> Result<Dispatch> {
+        let numbers = &self.operands.outputs[0];
+        kernel.assembly().common(LEVEL).constant("", "Elem", Value::Type(wgsl(numbers.dtype)));
+        let kernel = self.scaled(kernel, Scales::Given)?.fours_out("out", Fours::of(numbers, [row]), 0)?;
+        self.over(kernel, items)
     }
 
     fn values(&self, layout: &QuantLayout, scales: Scales) -> Result<Dispatch> {
         let (mut kernel, words) = self.over_scaled_words(QUANTIZE, layout)?;
         kernel.assembly().common(QUOTIENT).common(SATURATED);
-        self.over(self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output("out", 0)?, words)
+        let kernel = self.read_fours(kernel, layout.matrix()?[1])?;
+        self.over(self.scaled(kernel, scales)?.output("out", 0)?, words)
     }
 
     fn numbers(&self, layout: &QuantLayout) -> Result<Dispatch> {
         let (kernel, words) = self.over_scaled_words(DEQUANTIZE, layout)?;
-        self.to_numbers((kernel.input("values", LOAD_VALUES, 0)?, words))
+        self.to_numbers((kernel.input("values", LOAD_VALUES, 0)?, words), layout.matrix()?[1])
     }
 
     fn fake(&self, layout: &QuantLayout) -> Result<Dispatch> {
         let (kernel, fours) = self.over_fours(FAKE, layout.scheme.values)?;
         let mut kernel = Groups::of(layout)?.find(kernel)?;
         kernel.assembly().common(QUOTIENT).common(SATURATED);
-        self.to_numbers((kernel.bits("x", Slot::Input(0))?, fours))
+        let total = self.operands.outputs[0].len();
+        self.to_numbers((self.read_fours(kernel, total)?, fours), total)
     }
 
     fn pack(&self, layout: &QuantLayout) -> Result<Dispatch> {
@@ -341,12 +361,14 @@ impl<'a> Build<'a> {
         let (kernel, words) = self.over_fours(LINEAR, of(self.operands.outputs[0].dtype))?;
         let mut kernel = groups.find(kernel)?;
         kernel.assembly().common(QUOTIENT).common(SATURATED);
-        self.over(self.scaled(kernel.bits("x", Slot::Input(0))?, scales)?.output_bytes("out", 0)?, words)
+        let kernel = self.read_fours(kernel, self.operands.inputs[0].len())?;
+        self.over(self.scaled(kernel, scales)?.output_bytes("out", 0)?, words)
     }
 
     fn of_bytes(&self, groups: &Groups) -> Result<Dispatch> {
         let (kernel, fours) = self.over_fours(OF_BYTES, of(self.operands.inputs[0].dtype))?;
-        self.to_numbers((groups.find(kernel)?.bytes("x", LOAD_BYTES, Slot::Input(0))?, fours))
+        let kernel = groups.find(kernel)?.bytes("x", LOAD_BYTES, Slot::Input(0))?;
+        self.to_numbers((kernel, fours), self.operands.outputs[0].len())
     }
 
     fn dynamic(&self, layout: &QuantLayout) -> Result<Built> {
@@ -363,10 +385,35 @@ impl<'a> Build<'a> {
     /// A kernel that walks the elements of each scale of the first input in parts.
     fn walking(&self, body: ShaderFile, groups: &Groups) -> Result<Kernel<'a>> {
         let (members, parts) = (groups.members(), groups.parts());
-        expect_trips(self.operands.op, members.div_ceil(parts))?;
+        expect_trips(self.operands.op, members.div_ceil(4).div_ceil(parts))?;
         expect_trips(self.operands.op, 5 * (parts + 1))?;
-        let kernel = groups.walk(self.kernel(body))?.bits("x", Slot::Input(0))?;
-        kernel.size("groups", groups.count())?.size("parts", parts)
+        let mut kernel = self.kernel(body);
+        let row = if groups.strides[0] > 0 { groups.axis } else { groups.inner };
+        let kernel = match groups.in_runs() {
+            true => {
+                kernel.assembly().common(NEIGHBOURS);
+                let [across, row_stride, step, limit] = groups.rows();
+                let kernel = self.read_fours(kernel, row)?.size("across", across)?.size("row_stride", row_stride)?;
+                kernel.size("step", step)?.size("limit", limit)?
+            }
+            false => {
+                kernel.assembly().common(MEMBERS);
+                let (inner, stride) = (groups.inner, groups.axis * groups.inner);
+                let kernel = kernel.bits("x", Slot::Input(0))?.size("step", inner)?;
+                kernel.size("run", inner.max(1))?.size("stride", stride)?
+            }
+        };
+        kernel.size("count", members)?.size("groups", groups.count())?.size("parts", parts)
+    }
+
+    /// Reads rows of numbers in fours, as the bits that they have as f32.
+    fn read_fours(&self, mut kernel: Kernel<'a>, row: usize) -> Result<Kernel<'a>> {
+        let numbers = &self.operands.inputs[0];
+        let half = numbers.dtype == DType::F16;
+        let [wide, word] = if half { ["vec4<f32>", "f32"] } else { ["vec4<u32>", "u32"] };
+        kernel.assembly().constant("", "Wide", Value::Type(wide)).constant("", "Word", Value::Type(word));
+        kernel.assembly().constant("", "NOTHING", Value::U32(0));
+        kernel.fours_in("x", Fours::of(numbers, [row]), 0)
     }
 
     /// A kernel that gathers the parts and stores scales.
@@ -435,7 +482,9 @@ impl<'a> Build<'a> {
         let kernel = self.walking(MAGNITUDES, groups)?.scratch("sums", STORE_VALUES, 0, found, Access::Write)?;
         let sums = kernel.dispatch(groups.count() * groups.parts())?;
         let kernel = self.gathering(MEANS, groups)?.scratch("sums", LOAD_VALUES, 0, found, Access::Read)?;
-        let mut kernel = groups.walk(kernel)?;
+        let [across, _, step, limit] = groups.rows();
+        let kernel = kernel.size("count", groups.members())?.size("across", across)?.size("step", step)?;
+        let mut kernel = kernel.size("limit", limit)?;
         constants(&mut kernel, QuantType::Binary);
         kernel.assembly().constant("", "ASYMMETRIC", Value::Bool(false)).constant("", "DIVISOR", Value::U32(1));
         let means = kernel.dispatch(groups.count())?;
