@@ -232,11 +232,9 @@ pub fn quantized_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
     }
     for (values, granularity, symmetric) in [
         (QuantType::I8, Granularity::Channel(0), true),
-        (QuantType::I8, Granularity::Block(64), false),
-        (QuantType::U8, Granularity::Channel(1), false),
-        (QuantType::I4, Granularity::Block(32), false),
+        (QuantType::U8, Granularity::Block(64), false),
+        (QuantType::I4, Granularity::Channel(1), false),
         (QuantType::Binary, Granularity::Block(32), true),
-        (QuantType::Binary, Granularity::Tensor, true),
     ] {
         let scheme = QuantScheme { values, granularity, symmetric, scales: dtype };
         let weight = QuantLayout::new(scheme, &[40, 70]).unwrap();
