@@ -6,9 +6,10 @@ use common::{around, broadcast, small_tiles, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify;
 use tilewise::{
-    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BinaryConv2d, BinaryMatmul, ContractionBody,
-    ContractionVariant, DType, Error, Granularity, IntegerConv2d, IntegerMatmul, IntegerOutput, IntegerPool2d,
-    IntegerPooling, Layout, MaxPool2d, Op, Padding, QuantLayout, QuantScheme, QuantType,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AnyTensor, AvgPool2d, BinaryConv2d, BinaryMatmul,
+    ContractionBody, ContractionVariant, DType, Error, Granularity, IntegerConv2d, IntegerMatmul, IntegerOutput,
+    IntegerPool2d, IntegerPooling, Layout, MaxPool2d, Op, Operand, Padding, Plan, Prepared, QuantLayout, QuantScheme,
+    QuantType,
 };
 
 /// Bytes of the whole range, its ends more often than chance has it.
@@ -408,4 +409,117 @@ fn codes_leave_in_words_where_rows_are_in_fours() {
             }
         }
     }
+}
+
+/// A convolution in words with everything that there is: two groups, zero points, scales, a bias.
+fn with_everything(random: &mut Random) -> (IntegerConv2d, Vec<HostTensor>) {
+    let op = IntegerConv2d {
+        padding: Padding::all(1),
+        groups: 2,
+        zeros: [true; 2],
+        scales: [true; 2],
+        bias: true,
+        output: IntegerOutput::Quantized { dtype: DType::U8, zero: 100 },
+        ..Default::default()
+    };
+    let inputs = vec![
+        bytes(random, &[2, 6, 7, 5], DType::U8),
+        bytes(random, &[8, 3, 3, 3], DType::I8),
+        end(DType::U8, &[1], true),
+        bytes(random, &[8], DType::I8),
+        floats(&[1], |_| 0.011),
+        floats(&[8], |i| 0.02 + i as f32 * 0.005),
+        HostTensor::new(&[8], &(0..8).map(|i| 500 * i - 2000).collect::<Vec<i32>>()).unwrap(),
+    ];
+    (op, inputs)
+}
+
+#[test]
+fn work_is_cut_and_buffers_are_shared() {
+    let mut random = Random::new(13);
+    let (op, inputs) = with_everything(&mut random);
+    common::check_split(&op, &inputs, 8, common::small_budget(5_000));
+    for gpu in small_tiles() {
+        let layouts: Vec<Layout> = inputs.iter().map(|input| input.layout().in_arena()).collect();
+        for plan in op.plans(gpu.profile(), &layouts).unwrap() {
+            let report = verify::plan(&gpu, &op, &plan, &inputs).unwrap();
+            report.assert_strict();
+            assert_eq!(report.exact_mismatches, 0, "{report}");
+        }
+    }
+}
+
+#[test]
+fn what_follows_from_weights_is_made_once() {
+    let mut random = Random::new(14);
+    let (op, inputs) = with_everything(&mut random);
+    let Some(gpu) = common::device() else { return };
+    let tensors: Vec<AnyTensor> = inputs.iter().map(|input| gpu.upload(input).unwrap()).collect();
+    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+    let known = |i: usize| i != 0;
+    let layouts: Vec<Layout> =
+        layouts.into_iter().enumerate().map(|(i, layout)| if known(i) { layout.constant() } else { layout }).collect();
+    let plan = op.plan(gpu.profile(), &layouts).unwrap();
+    let constants: Vec<usize> = (0..inputs.len()).filter(|&i| known(i)).collect();
+    let Prepared { once, each } = plan.prepare(&constants).unwrap();
+    // The words of the weights, and the terms of rows.
+    assert!(once.dispatches.len() >= 2, "{once}");
+    let run = |plan: &Plan, inputs: &[&AnyTensor]| -> Vec<AnyTensor> {
+        let mut outputs: Vec<AnyTensor> = plan.outputs.iter().map(|layout| gpu.allocate(layout).unwrap()).collect();
+        let inputs: Vec<&dyn Operand> = inputs.iter().map(|&input| input as &dyn Operand).collect();
+        gpu.run(plan, &inputs, &mut outputs.iter_mut().map(|output| output as &mut dyn Operand).collect::<Vec<_>>())
+            .unwrap();
+        outputs
+    };
+    let made = run(&once, &constants.iter().map(|&i| &tensors[i]).collect::<Vec<_>>());
+    let all: Vec<&AnyTensor> = tensors.iter().chain(&made).collect();
+    let bytes = |outputs: Vec<AnyTensor>| gpu.download(&outputs[0].clone().typed::<u8>().unwrap()).unwrap();
+    let whole = bytes(run(&plan, &tensors.iter().collect::<Vec<_>>()));
+    assert_eq!(bytes(run(&each, &all)), whole);
+    let expected = op.twin(&inputs, &tilewise::reference::Select::All).unwrap().swap_remove(0);
+    assert!(expected.values.iter().zip(&whole).all(|(value, &byte)| value.value == f64::from(byte)));
+}
+
+#[test]
+fn bad_input_is_refused_by_name() {
+    let int8 = |shape: &[usize]| Layout::new(shape, DType::I8);
+    let refused = |op: &dyn Op, inputs: &[Layout], words: &str| {
+        let error = op.infer(inputs).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let op = IntegerMatmul::default();
+    let [a, b] = [int8(&[3, 5]), int8(&[5, 4])];
+    refused(&op, &[a.clone()], "1 inputs given, 2 wanted");
+    refused(&op, &[a.clone(), int8(&[6, 4])], "does not fit the weight");
+    refused(&op, &[Layout::new(&[3, 5], DType::F32), b.clone()], "x is f32");
+    refused(&op, &[a.clone(), Layout::new(&[5, 4], DType::U32)], "weight is u32");
+    let zeros = IntegerMatmul { zeros: [true, false], ..op.clone() };
+    refused(&zeros, &[a.clone(), b.clone(), Layout::new(&[1], DType::U8)], "zero point of x is u8");
+    refused(&zeros, &[a.clone(), b.clone(), int8(&[2])], "neither one nor 3");
+    let scales = IntegerMatmul { scales: [true, false], ..op.clone() };
+    refused(&scales, &[a.clone(), b.clone(), Layout::new(&[1], DType::F32)], "sums as they are");
+    for (dtype, zero) in [(DType::I8, 128), (DType::I8, -129), (DType::U8, -1), (DType::U8, 256)] {
+        let output = IntegerOutput::Quantized { dtype, zero };
+        refused(
+            &IntegerMatmul { output, ..op.clone() },
+            &[a.clone(), b.clone()],
+            "a zero point is a number of the type",
+        );
+    }
+    let output = IntegerOutput::Quantized { dtype: DType::I32, zero: 0 };
+    refused(&IntegerMatmul { output, ..op.clone() }, &[a.clone(), b.clone()], "must be i8 or u8");
+    let bias = IntegerMatmul { bias: true, ..op };
+    refused(&bias, &[a.clone(), b.clone(), Layout::new(&[4], DType::F32)], "bias is f32");
+    refused(&bias, &[a, b, Layout::new(&[3], DType::I32)], "does not fit 4 output channels");
+    let conv = IntegerConv2d { groups: 2, ..Default::default() };
+    let words = Layout::new(&[1, 2, 5, 5], DType::U32);
+    refused(&conv, &[words, int8(&[4, 3, 3, 3])], "in words does not hold 6 channels in 2 groups");
+    // A weight by blocks has scales within its sums.
+    let scheme = QuantScheme { granularity: Granularity::Block(32), ..Default::default() };
+    let weight = QuantLayout::new(scheme, &[4, 64]).unwrap();
+    let plane = weight.planes().unwrap().swap_remove(0);
+    let blocks = IntegerMatmul { weight: Some(weight), ..Default::default() };
+    refused(&blocks, &[int8(&[3, 64]), plane], "a scale for the tensor, or for each row");
+    let pool = IntegerPool2d { pooling: IntegerPooling::Max(MaxPool2d::default()), zero: 200 };
+    refused(&pool, &[int8(&[1, 2, 6, 6])], "a zero point is a number of the type");
 }
