@@ -489,7 +489,7 @@ fn bad_input_is_refused_by_name() {
     };
     let op = IntegerMatmul::default();
     let [a, b] = [int8(&[3, 5]), int8(&[5, 4])];
-    refused(&op, &[a.clone()], "1 inputs given, 2 wanted");
+    refused(&op, std::slice::from_ref(&a), "1 inputs given, 2 wanted");
     refused(&op, &[a.clone(), int8(&[6, 4])], "does not fit the weight");
     refused(&op, &[Layout::new(&[3, 5], DType::F32), b.clone()], "x is f32");
     refused(&op, &[a.clone(), Layout::new(&[5, 4], DType::U32)], "weight is u32");

@@ -151,6 +151,15 @@ pub fn integer_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
             vec![i8s(&[2, 6, 7, 5]), i8s(&[5, 6, 3, 3]), i8s(&[1]), i8s(&[5])],
         ),
         (Box::new(IntegerConv2d::default()), vec![u8s(&[2, 6, 7, 5]), i8s(&[5, 6, 1, 1])]),
+        // Channels that are by themselves.
+        (
+            Box::new(IntegerConv2d { groups: 6, zeros: [true; 2], ..Default::default() }),
+            vec![u8s(&[2, 6, 7, 5]), i8s(&[6, 1, 3, 3]), u8s(&[1]), i8s(&[6])],
+        ),
+        (
+            Box::new(IntegerConv2d { groups: 6, output: IntegerOutput::Words { zero: 2 }, ..Default::default() }),
+            vec![u32s(&[2, 2, 7, 5]), i8s(&[6, 1, 3, 3])],
+        ),
     ];
     let scheme = QuantScheme { scales: dtype, ..Default::default() };
     let weight = QuantLayout::new(scheme, &[12, 8, 3, 3]).unwrap();

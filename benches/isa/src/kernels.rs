@@ -55,8 +55,11 @@ pub fn all(matrices: bool) -> Result<Vec<Kernel>, Failure> {
     cases.extend(whole_ops().into_iter().map(|case| (case, DType::I32)));
     cases.extend(contractions(Precision::F32).into_iter().map(|case| (case, DType::F16)));
     let mut found = Found::default();
+    for (op, layouts) in integers() {
+        found.add_op(&profile(), &*op, &layouts, DType::F32)?;
+    }
     found.add(&profile(), &cases)?;
-    for (op, layouts) in integers().into_iter().chain(mixed_ops(DType::F32)) {
+    for (op, layouts) in mixed_ops(DType::F32) {
         found.add_op(&profile(), &*op, &layouts, DType::F32)?;
     }
     if matrices {
@@ -185,11 +188,7 @@ fn integers() -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
     };
     let conv = IntegerConv2d { padding: Padding::all(1), scales: both, output, ..Default::default() };
     let filters = [int8(&[8, 64, 56, 56]), int8(&[64, 64, 3, 3])];
-    vec![
-        product(1024, 1024, 1024),
-        product(1, 4096, 4096),
-        (Box::new(conv), [&filters[..], &scales(64)].concat()),
-    ]
+    vec![product(1024, 1024, 1024), product(1, 4096, 4096), (Box::new(conv), [&filters[..], &scales(64)].concat())]
 }
 
 /// Convolutions by Winograd's method.
