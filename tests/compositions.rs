@@ -50,7 +50,6 @@ fn workgroup_memory(text: &str) -> u32 {
 
 #[test]
 fn every_composition_is_valid_on_every_backend() {
-    let mut seen = HashSet::new();
     let mut proven: HashSet<String> = HashSet::new();
     for immediates in [false, true] {
         for class in [Class::Unknown, Class::Cpu] {
