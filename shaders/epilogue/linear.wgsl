@@ -32,7 +32,7 @@ fn store_row(state: Column, row: Row, sum: f32) {
     }
     if params.last == 1u {
         value = params.alpha * value + addend_load(state.batch, row, state.column);
-        value = activate(value + residual_load(at - start()));
+        value = activate(residual_add(value, at - start()));
     }
     data[at] = Elem(value);
 }

@@ -5,7 +5,7 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
 
-// The value for an element of the output, by its address from the first.
-fn load(at: u32) -> f32 {
-    return f32(data[params.offset + at]);
+// Adds the value for an element of the output, by its address from the first.
+fn add(value: f32, at: u32) -> f32 {
+    return value + f32(data[params.offset + at]);
 }
