@@ -184,7 +184,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .map(|row| Point { series: row.way, bytes: row.bytes, accuracy: row.accuracy, speed: row.dense_ms / row.ms })
         .collect();
     let whole = Point { series: "dense", bytes: dense.bytes(), accuracy, speed: 1.0 };
-    std::fs::write(&args.svg, svg::chart(&whole, &points))?;
+    images::write(&args.svg, &svg::chart(&whole, &points))?;
     if !args.json {
         println!("chart: {}", args.svg.display());
     }

@@ -151,7 +151,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .map(|row| Point { series: row.scheme, bytes: row.bytes, accuracy: row.accuracy, speed: row.f32_ms / row.ms })
         .collect();
     if let Some((whole, others)) = points.split_first() {
-        std::fs::write(&args.svg, svg::chart(whole, others))?;
+        images::write(&args.svg, &svg::chart(whole, others))?;
     }
     if !args.json {
         println!("chart: {}", args.svg.display());
