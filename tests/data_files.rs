@@ -90,9 +90,9 @@ fn vendored_files_are_whole() {
     let logits = read_tensors(&data().join("logits.safetensors"), &[("logits", &[1000, 10])]).unwrap();
     let HostTensor { data: HostData::F32(logits), .. } = &logits[0] else { panic!("logits are not f32") };
     assert!(logits.iter().all(|logit| logit.is_finite()));
-    // 93.3 % of the labels, as the data's README says.
+    // 93.2 % of the labels, as the data's README says.
     let largest = |row: &[f32]| (0..10u8).max_by(|&a, &b| row[usize::from(a)].total_cmp(&row[usize::from(b)])).unwrap();
-    assert_eq!(logits.chunks(10).zip(&labels.data).filter(|(row, label)| largest(row) == **label).count(), 933);
+    assert_eq!(logits.chunks(10).zip(&labels.data).filter(|(row, label)| largest(row) == **label).count(), 932);
 }
 
 #[test]

@@ -8,8 +8,9 @@ Writes to --out:
   t10k-labels-idx1-ubyte   the first 1,000 test labels, uncompressed IDX
   train-images-idx3-ubyte  the first 500 training images, uncompressed IDX
 
-The number of epochs is fixed in advance and the last weights are kept: the test
-set takes no part in training or in choosing a model.
+The number of epochs is fixed in advance and the last weights are kept. Weights decay by
+ten times PyTorch's default: those that do little end near 0, so that pruning half of
+them by magnitude changes next to nothing (README.md has the figures).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from safetensors.torch import save
 from torch import nn
 
 MEAN, STD = 0.2860, 0.3530  # of the training pixels, scaled to [0, 1]
+DECAY = 0.1  # of weights, in each step times the rate: pruning takes those that end near 0
 SUBSET = 1000  # test images exported, from the start of the test set
 CALIBRATION = 500  # training images exported, from the start of the training set
 
@@ -81,7 +83,7 @@ def preprocess(images):
 
 def train(net, x, y, epochs, batch_size, lr):
     steps = (len(x) + batch_size - 1) // batch_size
-    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=lr, epochs=epochs, steps_per_epoch=steps, pct_start=0.15
     )
