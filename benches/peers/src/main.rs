@@ -179,8 +179,7 @@ struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     fn new(gpu: &Gpu, case: &'a Case) -> Result<Self, Failure> {
-        let mut random = Random::new(1);
-        let elements: Vec<Vec<f32>> = case.shapes.iter().map(|shape| random.floats(shape.iter().product())).collect();
+        let elements = case.elements(&mut Random::new(1));
         let tensors = case.shapes.iter().zip(&elements).map(|(shape, elements)| HostTensor::new(shape, elements));
         let tensors: Vec<HostTensor> = tensors.collect::<tilewise::Result<_>>()?;
         let op = case.op();

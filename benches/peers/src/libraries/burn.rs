@@ -3,6 +3,7 @@
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::quantization::{QuantScheme, QuantValue};
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 use tilewise::{Class, Gpu};
 
@@ -36,6 +37,12 @@ impl Library for Burn {
         Ok(Some(match case.kind {
             Kind::Matmul => {
                 let (a, b) = (self.tensor::<2>(case, inputs, 0), self.tensor::<2>(case, inputs, 1));
+                self.run(move || a.clone().matmul(b.clone()))
+            }
+            Kind::Int8Weights => {
+                let scheme = QuantScheme::default().with_value(QuantValue::Q8S);
+                let a = self.tensor::<2>(case, inputs, 0);
+                let b = self.tensor::<2>(case, inputs, 1).quantize_dynamic(&scheme);
                 self.run(move || a.clone().matmul(b.clone()))
             }
             Kind::Conv { groups } => {

@@ -16,8 +16,8 @@ impl Library for Rten {
     }
 
     fn prepare(&self, case: &Case, inputs: &[Vec<f32>]) -> Result<Option<Box<dyn Prepared>>, Failure> {
-        // It has no function for a ReLU outside of its graphs.
-        if case.kind == Kind::Relu {
+        // It has no functions for these outside of its graphs.
+        if [Kind::Relu, Kind::Int8Weights].contains(&case.kind) {
             return Ok(None);
         }
         let tensor = |(shape, elements): (&Vec<usize>, &Vec<f32>)| Tensor::from_data(shape, elements.clone());
@@ -43,7 +43,7 @@ impl Run {
             }
             Kind::MaxPool => max_pool(pool, input(0), &[2; 2], &[2; 2], Padding::from([0; 4]), Default::default()),
             Kind::Softmax => input(0).softmax(1),
-            Kind::Relu => unreachable!("prepared for no ReLU"),
+            Kind::Relu | Kind::Int8Weights => unreachable!("not prepared"),
         });
         done.map_err(|error| format!("{error:?}").into())
     }
