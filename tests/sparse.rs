@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{small_tiles, u32s, with_profile};
+use common::{patches, small_tiles, u32s, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -56,8 +56,20 @@ fn sparse(
     percent: usize,
     format: SparseFormat,
 ) -> (SparseTensor, Vec<f32>) {
-    let (rows, columns) = (shape[0], shape[1..].iter().product());
     let block = [[1, 1], [8, 4], [40, 5]][random.below(3)];
+    sparse_in(gpu, random, shape, percent, format, block)
+}
+
+/// The same with weights that are there or not in such blocks.
+fn sparse_in(
+    gpu: &Gpu,
+    random: &mut Random,
+    shape: &[usize],
+    percent: usize,
+    format: SparseFormat,
+    block: [usize; 2],
+) -> (SparseTensor, Vec<f32>) {
+    let (rows, columns) = (shape[0], shape[1..].iter().product());
     let mut kept = bits(random, [rows, columns], percent, block);
     if format == SparseFormat::TwoFour {
         two_of_four(&mut kept, columns);
@@ -210,6 +222,38 @@ fn convolutions() {
                 .chain([whole(&mut random, &[33])])
                 .collect();
             check(&gpu, &op, &inputs);
+        }
+    }
+}
+
+/// Convolutions of dense weights by steps that meet a block: blocks begin and end within a channel, or take several, all of a row's or none are
+/// there, and the last ones reach beyond the weights; kernels whose rows are steps of their own, too.
+#[test]
+fn steps_without_blocks_are_passed() {
+    for gpu in devices() {
+        let Some(patches) = patches(gpu) else { continue };
+        let gpu = with_profile(gpu, |profile| profile.contractions = vec![patches]);
+        let mut random = Random::new(6);
+        for (size, kernel, channels) in
+            [(16, [3, 3], 9), (32, [3, 3], 9), (16, [7, 7], 2), (32, [1, 1], 70), (16, [2, 3], 5)]
+        {
+            for percent in DENSITIES {
+                let shape = [40, channels, kernel[0], kernel[1]];
+                let format = SparseFormat::bsr(size);
+                let (weight, dense) = sparse_in(&gpu, &mut random, &shape, percent, format, [size; 2]);
+                let with_copy = weight.clone().keep_dense(&gpu.tensor(&shape, &dense).unwrap()).unwrap();
+                for weight in [weight, with_copy] {
+                    let planes = weight.planes().iter().map(|plane| host(&gpu, plane));
+                    let options = Conv2d { stride: [1, 2], padding: Padding::all(1), ..Default::default() };
+                    let op = SparseConv2d { weight: weight.layout().clone(), options };
+                    let x = whole(&mut random, &[2, channels, 9, 11]);
+                    let inputs: Vec<HostTensor> =
+                        [x].into_iter().chain(planes).chain([whole(&mut random, &[40])]).collect();
+                    let plans = verify::plans(gpu.profile(), &op, &inputs).unwrap();
+                    assert!(plans.iter().any(|plan| plan.variant.ends_with("past empty blocks")), "{}", plans[0]);
+                    check(&gpu, &op, &inputs);
+                }
+            }
         }
     }
 }

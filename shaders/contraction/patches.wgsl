@@ -17,6 +17,7 @@
 // Invocation: ROWS x PATCH vectors of sums in registers. For a step, which is a channel and TAP_ROWS rows of the kernel: LINES *
 //             PHASES loads of 16 bytes and one for each WG_X of them; a load for each 4 * WG_X weights.
 // Dispatch:   ceil(m / ROWS) * ceil(patches / WG_X) * groups workgroups, folded; output channels fastest.
+// Steps:      of one channel and TAP_ROWS rows of the kernel: all, or those in which the weights hold anything.
 // Memory:     none.
 // Edges:      planes are padded, so that a patch is read as a whole; patches are clamped, and what lies outside is not stored. A line
 //             of `pitch` vectors holds all that its outputs need: the last lane of a line needs nothing of the next.
@@ -81,7 +82,8 @@ fn main(
     let panel = (group * tiles_m + tile_m) * params.panel;
 
     var sums: array<array<vec4<f32>, PATCH>, ROWS>;
-    for (var step = 0u; step < params.steps; step++) {
+    for (var walk = steps_first(tile_m * ROWS, params.steps); walk.step < params.steps; walk = steps_next(walk, params.steps)) {
+        let step = walk.step;
         var weights: array<vec4<f32>, WEIGHT_LOADS>;
         // unroll
         for (var i = 0u; i < WEIGHT_LOADS; i++) {

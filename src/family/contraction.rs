@@ -90,6 +90,8 @@ pub struct Contraction {
     /// Of whole numbers: what words hold, and how sums of their products end. Strides, and k, then count words, and the factor and the
     /// addend above are not used.
     pub whole: Option<Whole>,
+    /// The sparse matrix that the left operand is the dense form of: between its blocks there is nothing to multiply.
+    pub blocks: Option<Sparse>,
 }
 
 impl Contraction {
@@ -483,6 +485,11 @@ pub(crate) fn timed_stored(
         }
     }
     best
+}
+
+/// Whether a variant leaves out what a dense operand has between the blocks that it comes from.
+pub(crate) fn passes_blocks(problem: &Contraction, variant: &Variant) -> bool {
+    patches::passes_blocks(problem, variant)
 }
 
 /// The time that unpacking such an operand takes, in the same measure.

@@ -2,6 +2,7 @@
 
 use super::sparse;
 use crate::error::Result;
+use crate::family::contraction::sparse::of as sparse_of;
 use crate::family::contraction::stored::Stored;
 use crate::family::contraction::{self, Contraction, Operand};
 use crate::layout::Layout;
@@ -23,7 +24,8 @@ pub struct StoredContraction {
 impl StoredContraction {
     /// The contraction with the dense operand in an input.
     fn densely(&self, input: usize) -> Contraction {
-        Contraction { a: Operand { input, ..self.dense.clone() }, ..self.contraction.clone() }
+        let blocks = sparse_of(&self.contraction).cloned();
+        Contraction { a: Operand { input, ..self.dense.clone() }, blocks, ..self.contraction.clone() }
     }
 }
 
@@ -69,31 +71,32 @@ pub(crate) fn candidates(
     let Some(stored) = Stored::of(&problem.contraction) else { return Vec::new() };
     let held = contraction::timed_stored(&problem.contraction, operands, profile);
     let layouts = with_dense(problem, operands);
-    let dense = problem.densely(operands.inputs.len());
+    let densely = problem.densely(operands.inputs.len());
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
     let (way, extra) =
         if problem.kept_dense { (Way::Kept, 0.0) } else { (Way::Unpacked, contraction::unpack_time(stored, profile)) };
-    let dense = contraction::timed(&dense, &own, profile).into_iter().map(|(variant, time)| (variant, time + extra));
+    let dense = contraction::timed(&densely, &own, profile).into_iter().map(|(variant, time)| (variant, time + extra));
     let mut timed: Vec<(Variant, f64)> = held.into_iter().map(|(variant, time)| ((Way::Held, variant), time)).collect();
     let fastest = |timed: &[(Variant, f64)]| timed.iter().map(|&(_, time)| time).fold(f64::INFINITY, f64::min);
     let read = fastest(&timed);
-    let densely: Vec<(Variant, f64)> = dense.map(|(variant, time)| ((way, variant), time)).collect();
-    let ratio = fastest(&densely) / read;
-    timed.extend(densely);
+    let dense: Vec<(Variant, f64)> = dense.map(|(variant, time)| ((way, variant), time)).collect();
+    let ratio = fastest(&dense) / read;
+    timed.extend(dense);
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
-    let densely = if problem.kept_dense {
+    let instead = if problem.kept_dense {
         "the dense kernel on the dense copy".into()
     } else {
         format!("{} it for the dense kernel", stored.unpacking())
     };
-    let why = format!("{}: reading it is estimated to be {ratio:.2} times as fast as {densely}", stored.description());
+    let why = format!("{}: reading it is estimated to be {ratio:.2} times as fast as {instead}", stored.description());
     timed
         .into_iter()
         .map(|((way, variant), _)| {
+            let passed = if contraction::passes_blocks(&densely, &variant) { ", past empty blocks" } else { "" };
             let name = match way {
                 Way::Held => format!("{} of {}", variant.name(), stored.name()),
-                Way::Kept => format!("{} on the dense copy", variant.name()),
-                Way::Unpacked => format!("{} after {} {}", variant.name(), stored.unpacking(), stored.name()),
+                Way::Kept => format!("{} on the dense copy{passed}", variant.name()),
+                Way::Unpacked => format!("{} after {} {}{passed}", variant.name(), stored.unpacking(), stored.name()),
             };
             Candidate { variant: (way, variant), name, why: why.clone() }
         })

@@ -296,6 +296,7 @@ impl Op for Conv2d {
             activation: self.activation,
             precision: self.precision,
             whole: None,
+            blocks: None,
         })))
     }
 }

@@ -173,6 +173,7 @@ impl Op for ConvTranspose2d {
             activation: self.activation,
             precision: Precision::F32,
             whole: None,
+            blocks: None,
         })))
     }
 }

@@ -571,6 +571,7 @@ fn product(sizes: &Sizes, pitch: usize, sides: &[Side; 2], inputs: usize, ending
         activation: ending.activation,
         precision: Precision::F32,
         whole: Some(ending.whole(*k, sides, [&own, &own], inputs)),
+        blocks: None,
     }
 }
 
@@ -767,6 +768,7 @@ impl ConvSizes {
             activation: ending.activation,
             precision: Precision::F32,
             whole: Some(ending.whole(taps, &sides, [&[], &[]], inputs)),
+            blocks: None,
         };
         let windows = Windows {
             batch: Vec::new(),

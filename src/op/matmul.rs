@@ -219,6 +219,7 @@ impl Op for Matmul {
             activation: self.activation,
             precision: self.precision,
             whole: None,
+            blocks: None,
         })))
     }
 }

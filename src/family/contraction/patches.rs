@@ -3,6 +3,7 @@
 
 use super::panels::{PANELS as STORE_PANELS, Panels, pack_side};
 use super::quads::{Side, VECTOR, vector_bytes};
+use super::sparse::Sparse;
 use super::{
     Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_output, expect_subgroups, low_word, read, wgsl,
     word,
@@ -10,6 +11,7 @@ use super::{
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::layout::DType;
+use crate::op::sparse::SparseFormat;
 use crate::plan::{
     Access, Assembly, Binding, Dispatch, MAX_TRIPS, Param, Slot, Work, expect_dispatches, too_many_trips,
 };
@@ -19,6 +21,8 @@ use crate::split::{Cut, Divisible, Region, bytes, split};
 
 const PLANES: ShaderFile = shader!("contraction/planes.wgsl");
 const LOAD_PANELS: ShaderFile = shader!("load/panels.wgsl");
+const ALL_STEPS: ShaderFile = shader!("steps/taps.wgsl");
+const STEPS_OF_BLOCKS: ShaderFile = shader!("steps/taps_of_blocks.wgsl");
 
 /// Planes and panels hold vectors of f32; a vector of a plane is a row of a patch.
 const VECTOR_BYTES: u64 = vector_bytes(DType::F32);
@@ -32,9 +36,51 @@ const UNROLLED: usize = 320;
 const WEIGHTS: usize = 0;
 const IMAGES: usize = 1;
 
+/// The blocks that weights consist of.
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    sparse: &'a Sparse,
+    /// Rows and columns of each.
+    size: [usize; 2],
+    /// How many there are.
+    entries: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// Blocks whose rows are those of whole tiles; single columns leave no step without a weight.
+    fn of(problem: &'a Contraction, rows: usize) -> Option<Self> {
+        let sparse = problem.blocks.as_ref()?;
+        match sparse.format {
+            SparseFormat::Blocks { size, entries } if size[1] > 1 && size[0].is_multiple_of(rows) => {
+                Some(Blocks { sparse, size, entries })
+            }
+            _ => None,
+        }
+    }
+
+    /// Blocks in a row of them.
+    fn across(&self) -> usize {
+        self.sparse.columns.div_ceil(self.size[1])
+    }
+
+    /// The share of steps of so many columns that meet a block, as if they were spread by chance.
+    fn met(&self, taps: usize) -> f64 {
+        let all = (self.sparse.rows.div_ceil(self.size[0]) * self.across()).max(1) as f64;
+        let reached = 1.0 + (taps - 1) as f64 / self.size[1] as f64;
+        1.0 - (1.0 - self.entries as f64 / all).max(0.0).powf(reached)
+    }
+}
+
+/// Whether the steps of such a variant are those that meet a block.
+pub(super) fn passes_blocks(problem: &Contraction, variant: &Variant) -> bool {
+    variant.body == Body::Patches && Blocks::of(problem, variant.per_lane.0 as usize).is_some()
+}
+
 /// A convolution as the body sees it: what its constants and the sizes of its planes follow from.
 pub(super) struct Patches<'a> {
     windows: &'a Windows,
+    /// What tells where the weights hold nothing, if a tile's output channels have that in common.
+    blocks: Option<Blocks<'a>>,
     /// Output channels of a tile.
     rows: usize,
     /// Rows of a patch.
@@ -49,9 +95,11 @@ impl<'a> Patches<'a> {
         let Addressing::Windows(windows) = &problem.b.addressing else {
             return Err(unfit(op, "operands without windows", 1, 0));
         };
+        let rows = variant.per_lane.0 as usize;
         let patches = Patches {
             windows,
-            rows: variant.per_lane.0 as usize,
+            blocks: Blocks::of(problem, rows),
+            rows,
             patch: variant.per_lane.1 as usize / VECTOR,
             lanes: variant.lanes.0 as usize,
         };
@@ -67,7 +115,8 @@ impl<'a> Patches<'a> {
                 return Err(unfit(op, what, needed, available));
             }
         }
-        for trips in [patches.steps(), patches.pitch()] {
+        let walked = patches.blocks.map_or(0, |blocks| blocks.across());
+        for trips in [patches.steps() + walked, patches.pitch()] {
             if trips > MAX_TRIPS {
                 return Err(too_many_trips(op, trips));
             }
@@ -120,6 +169,11 @@ impl<'a> Patches<'a> {
         self.windows.channels * (self.windows.kernel[0] / self.tap_rows())
     }
 
+    /// Values of k that a step takes.
+    fn taps(&self) -> usize {
+        self.tap_rows() * self.windows.kernel[1]
+    }
+
     /// Rows of the plane from a line of a step to the next: with one row of taps, those between are read by none.
     fn line_step(&self) -> usize {
         if self.tap_rows() == 1 { self.windows.stride[0] } else { 1 }
@@ -133,7 +187,7 @@ impl<'a> Patches<'a> {
 
     /// Vectors of weights that a step takes.
     fn weights(&self) -> usize {
-        self.tap_rows() * self.windows.kernel[1] * self.rows / VECTOR
+        self.taps() * self.rows / VECTOR
     }
 
     /// Vectors of a panel: the weights of a tile's output channels.
@@ -182,7 +236,7 @@ impl Patches<'_> {
         let loads = self.runs() + self.runs().div_ceil(self.lanes) + weights.div_ceil(self.lanes);
         Counts {
             tiles: panels * (patches / self.lanes as f64).ceil(),
-            steps: self.steps() as f64,
+            steps: self.steps() as f64 * self.blocks.map_or(1.0, |blocks| blocks.met(self.taps())),
             loads: loads as f64,
             weights: (weights * VECTOR) as f64,
             panels: panels * self.panel(problem) as f64,
@@ -399,8 +453,24 @@ fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile
     for (hook, number) in [("weight", WEIGHTS), ("planes", IMAGES)] {
         assembly.fragment(hook, LOAD_PANELS).bind(hook, parts.binding(region, number, Access::Read));
     }
+    let named = match patches.blocks {
+        None => {
+            assembly.fragment("steps", ALL_STEPS);
+            0
+        }
+        Some(blocks) => {
+            let [height, width] = blocks.size.map(word);
+            assembly.constant("steps", "HEIGHT", height).constant("steps", "WIDTH", width);
+            assembly.constant("steps", "TAPS", word(patches.taps())).size("steps", "row", region.0[m].start)?;
+            blocks.sparse.bind_indices(&mut assembly, STEPS_OF_BLOCKS)
+        }
+    };
     let packed: u64 = parts.scratch(region).iter().map(|&vectors| vectors as u64 * VECTOR_BYTES).sum();
     let written = bind_output(&mut assembly, pieces, region)?;
     let tiles = region.len(0) * parts.panels(region) * of_a_group.div_ceil(patches.lanes);
-    assembly.dispatch(profile, tiles as u64, Work { flops: pieces.flops(region), bytes: (packed + written) as f64 })
+    assembly.dispatch(
+        profile,
+        tiles as u64,
+        Work { flops: pieces.flops(region), bytes: (packed + named + written) as f64 },
+    )
 }

@@ -276,8 +276,13 @@ impl Sparse {
             let is_whole = pieces.feeds.is_some() || whole(self.columns);
             assembly.constant("steps", "WHOLE", Value::Bool(is_whole));
         }
-        let indices = self.read(assembly, "steps", file, 1) + self.read(assembly, "pointers", LOAD_VALUES, 2);
+        let indices = self.bind_indices(assembly, file);
         Ok(self.read_vectors(assembly, operands) + indices)
+    }
+
+    /// Fills the hook of steps with a file that reads blocks' columns, and finds a row's blocks by pointers. Returns the bytes that they read.
+    pub(super) fn bind_indices(&self, assembly: &mut Assembly, file: ShaderFile) -> u64 {
+        self.read(assembly, "steps", file, 1) + self.read(assembly, "pointers", LOAD_VALUES, 2)
     }
 }
 

@@ -128,6 +128,7 @@ impl<'a> Winograd<'a> {
             activation: Activation::None,
             precision: Precision::F32,
             whole: None,
+            blocks: None,
         }
     }
 
