@@ -22,6 +22,7 @@ pub(crate) mod quantized;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod unary;
 
 use std::fmt::{self, Debug};
