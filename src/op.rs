@@ -159,6 +159,19 @@ pub(crate) fn expect_rank(
     Err(Error::Rank { op, operand, expected: words, found: layout.shape.len() })
 }
 
+/// Refuses an operand of another shape.
+pub(crate) fn expect_shape(
+    op: &'static str,
+    operand: impl fmt::Display,
+    layout: &Layout,
+    shape: &[usize],
+) -> Result<()> {
+    if layout.shape == shape {
+        return Ok(());
+    }
+    Err(Error::Shape { op, detail: format!("the shape of {operand} is {:?}, not {shape:?}", layout.shape) })
+}
+
 /// The shape that two shapes broadcast to, by NumPy's rule: aligned at the end, a 1 stretches.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());

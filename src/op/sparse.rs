@@ -12,7 +12,7 @@ use crate::op::conv2d::Conv2d;
 use crate::op::mask::{expect_mask, matrix, words};
 use crate::op::matmul::Matmul;
 use crate::op::stored::{Planes, StoredConv2d, StoredMatmul};
-use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::op::{Op, expect_dtype, expect_inputs, expect_shape};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
@@ -168,10 +168,7 @@ impl Planes for SparseLayout {
         for (number, (plane, found)) in planes.iter().zip(found).enumerate() {
             let name = format!("plane {number}");
             expect_dtype(op, &name, found, &[plane.dtype])?;
-            if plane.shape != found.shape {
-                let detail = format!("{name} of {} is {:?}, not {:?}", self.format, found.shape, plane.shape);
-                return Err(Error::Shape { op, detail });
-            }
+            expect_shape(op, format_args!("{name} of {}", self.format), found, &plane.shape)?;
         }
         Ok(())
     }
@@ -215,17 +212,11 @@ impl Op for Pack {
         };
         expect_inputs(op, inputs, 2 + indices.len()..=2 + indices.len())?;
         expect_dtype(op, "weights", &inputs[0], &[self.layout.dtype])?;
-        if inputs[0].shape != self.layout.shape {
-            let detail = format!("weights are {:?}, not {:?}", inputs[0].shape, self.layout.shape);
-            return Err(Error::Shape { op, detail });
-        }
+        expect_shape(op, "weights", &inputs[0], &self.layout.shape)?;
         expect_mask(op, "mask", &inputs[1], inputs[0].len())?;
         for (index, found) in indices.iter().zip(&inputs[2..]) {
             expect_dtype(op, "an index plane", found, &[DType::U32])?;
-            if index.shape != found.shape {
-                let detail = format!("an index plane is {:?}, not {:?}", found.shape, index.shape);
-                return Err(Error::Shape { op, detail });
-            }
+            expect_shape(op, "an index plane", found, &index.shape)?;
         }
         Ok(outputs)
     }
