@@ -19,6 +19,7 @@ use crate::plan::Assembly;
 const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
 const LOAD_BYTES: ShaderFile = shader!("load/bytes.wgsl");
+const STRIDES: ShaderFile = shader!("load/strides.wgsl");
 const LOAD_HALF_BITS: ShaderFile = shader!("load/half_bits.wgsl");
 const STORE_BYTES: ShaderFile = shader!("epilogue/bytes.wgsl");
 const STORE_VALUES: ShaderFile = shader!("epilogue/values.wgsl");

@@ -22,6 +22,7 @@ pub(crate) mod quantized;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod sparse;
+pub(crate) mod stored;
 pub(crate) mod unary;
 
 use std::fmt::{self, Debug};
@@ -156,6 +157,19 @@ pub(crate) fn expect_rank(
         return Ok(());
     }
     Err(Error::Rank { op, operand, expected: words, found: layout.shape.len() })
+}
+
+/// Refuses an operand of another shape.
+pub(crate) fn expect_shape(
+    op: &'static str,
+    operand: impl fmt::Display,
+    layout: &Layout,
+    shape: &[usize],
+) -> Result<()> {
+    if layout.shape == shape {
+        return Ok(());
+    }
+    Err(Error::Shape { op, detail: format!("the shape of {operand} is {:?}, not {shape:?}", layout.shape) })
 }
 
 /// The shape that two shapes broadcast to, by NumPy's rule: aligned at the end, a 1 stretches.

@@ -23,6 +23,7 @@ mod quantized;
 mod reduce;
 mod softmax;
 mod sparse;
+mod stored;
 mod unary;
 
 pub use activation::activate;
@@ -463,6 +464,11 @@ pub(crate) fn broadcast_index(own: &[usize], shape: &[usize], flat: usize) -> us
         }
     }
     index
+}
+
+/// The layouts of inputs on the host.
+pub(crate) fn layouts(inputs: &[HostTensor]) -> Vec<Layout> {
+    inputs.iter().map(HostTensor::layout).collect()
 }
 
 /// The result of a check of a whole output by a random projection (Freivalds).

@@ -26,7 +26,7 @@ use crate::layout::{DType, Layout};
 use crate::op::matmul::Matmul;
 use crate::plan::Plan;
 use crate::profile::DeviceProfile;
-use crate::reference::{Expected, HostTensor, MAX_F16, Random, Select, Twin, Value};
+use crate::reference::{Expected, HostTensor, MAX_F16, Random, Select, Twin, Value, layouts};
 use crate::tensor::{AnyTensor, Operand, Tensor};
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -276,8 +276,7 @@ pub fn compare(what: &str, output: usize, found: &HostTensor, expected: &Expecte
 /// What the op refuses, and what running it may fail with.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn op<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<Report> {
-    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-    self::plan(gpu, op, &op.plan(gpu.profile(), &layouts)?, inputs)
+    self::plan(gpu, op, &op.plan(gpu.profile(), &layouts(inputs))?, inputs)
 }
 
 /// As [`op`] for every candidate that the device allows, not only the best: a report for each.
@@ -297,11 +296,10 @@ pub fn candidates<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) ->
 /// # Errors
 /// What the op refuses.
 pub fn plans<O: Twin + ?Sized>(profile: &DeviceProfile, op: &O, inputs: &[HostTensor]) -> Result<Vec<Plan>> {
-    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
     let mut plans = op.plans(profile, &guarded_layouts(inputs))?;
     let better = |layout: &Layout| layout.align > element_align(layout.dtype);
     let in_vectors = |plan: &Plan| plan.inputs.iter().chain(&plan.outputs).any(better);
-    plans.extend(op.plans(profile, &layouts)?.into_iter().filter(in_vectors));
+    plans.extend(op.plans(profile, &layouts(inputs))?.into_iter().filter(in_vectors));
     Ok(plans)
 }
 

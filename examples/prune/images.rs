@@ -30,12 +30,6 @@ pub fn output(file: &str) -> PathBuf {
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).join(file)
 }
 
-/// Writes a chart, and the folder that it lies in.
-pub fn write(path: &Path, chart: &str) -> Result<(), Box<dyn Error>> {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    folder.and_then(|()| std::fs::write(path, chart)).map_err(|error| format!("{}: {error}", path.display()).into())
-}
-
 /// The images, and what they show.
 pub struct Images {
     pixels: Vec<u8>,

@@ -7,18 +7,18 @@
 mod files;
 mod images;
 mod network;
+mod options;
 mod svg;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::prelude::*;
 use tilewise::prune::prune_global;
 use tilewise::{Amount, Criterion, Gpu, Pruned, QuantScheme, SparseFormat, SparseTensor};
 
-use images::{BATCH, Images, data, output};
+use images::{BATCH, Images, data};
 use network::{Network, Weights};
+use options::{Options, finish};
 use svg::Point;
 
 const HELP: &str = "\
@@ -36,34 +36,6 @@ Usage: cargo run --release --example prune -- [OPTIONS]
   --help        print this
 
 Exit status: 0, or 2 for bad input.";
-
-struct Args {
-    count: Option<usize>,
-    images: PathBuf,
-    quick: bool,
-    quantize: bool,
-    svg: PathBuf,
-    json: bool,
-}
-
-fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args =
-        Args { count: None, images: data(), quick: false, quantize: false, svg: output("prune.svg"), json: false };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("count") => args.count = Some(parser.value()?.parse()?),
-            Long("quick") => args.quick = true,
-            Long("quantize") => args.quantize = true,
-            Long("images") => args.images = parser.value()?.into(),
-            Long("svg") => args.svg = parser.value()?.into(),
-            Long("json") => args.json = true,
-            Long("help") | Short('h') => return Ok(None),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(args))
-}
 
 /// A way to prune the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,20 +127,20 @@ fn levels(quick: bool) -> Vec<(Way, f64)> {
     levels
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+fn run(options: &Options, quick: bool, quantize: bool) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
-    let images = Images::load(&args.images, args.count, &gpu)?;
+    let images = Images::load(&options.images, options.count, &gpu)?;
     let count = images.len();
     let dense = Network::load(&gpu, &data().join("model.safetensors"))?;
     let accuracy = images.accuracy(&images.classes(&|pixels| dense.classify(&gpu, pixels))?);
-    if !args.json {
+    if !options.json {
         println!("{}: {count} images, dense accuracy {accuracy:.3}, {} bytes", gpu.profile().name, dense.bytes());
         println!("criterion     amount  pruned  accuracy    bytes       ms  dense ms  path of the largest layer");
     }
     let mut rows = Vec::new();
-    for (way, amount) in levels(args.quick) {
+    for (way, amount) in levels(quick) {
         let (mut network, sparsity) = pruned(&gpu, &dense, way, amount)?;
-        if args.quantize {
+        if quantize {
             network.quantize(&gpu, QuantScheme::default())?;
         }
         let accuracy = images.accuracy(&images.classes(&|pixels| network.classify(&gpu, pixels))?);
@@ -176,7 +148,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             images.time([&|pixels| network.classify(&gpu, pixels), &|pixels| dense.classify(&gpu, pixels)])?;
         let path = network.path(&gpu, count.min(BATCH))?;
         let row = Row { way: way.name(), amount, sparsity, accuracy, bytes: network.bytes(), ms, dense_ms, path };
-        print(&row, args.json);
+        print(&row, options.json);
         rows.push(row);
     }
     let points: Vec<Point<'_>> = rows
@@ -184,11 +156,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .map(|row| Point { series: row.way, bytes: row.bytes, accuracy: row.accuracy, speed: row.dense_ms / row.ms })
         .collect();
     let whole = Point { series: "dense", bytes: dense.bytes(), accuracy, speed: 1.0 };
-    images::write(&args.svg, &svg::chart(&whole, &points))?;
-    if !args.json {
-        println!("chart: {}", args.svg.display());
-    }
-    Ok(())
+    options.draw(&whole, &points)
 }
 
 fn print(row: &Row, json: bool) {
@@ -206,20 +174,14 @@ fn print(row: &Row, json: bool) {
 }
 
 fn main() -> ExitCode {
-    env_logger::init();
-    let result = match parse() {
-        Ok(Some(args)) => run(&args),
-        Ok(None) => {
-            println!("{HELP}");
-            Ok(())
+    let (mut quick, mut quantize) = (false, false);
+    let options = Options::parse("prune.svg", |flag| {
+        match flag {
+            "quick" => quick = true,
+            "quantize" => quantize = true,
+            _ => return false,
         }
-        Err(error) => Err(error.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-    }
+        true
+    });
+    finish(options, HELP, |options| run(options, quick, quantize))
 }

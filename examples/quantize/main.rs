@@ -11,19 +11,20 @@ mod integer;
 #[path = "../prune/network.rs"]
 #[allow(dead_code)] // Networks with fewer filters are those of `prune`.
 mod network;
+#[path = "../prune/options.rs"]
+mod options;
 #[path = "../prune/svg.rs"]
 mod svg;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::prelude::*;
 use tilewise::{DType, Gpu, Granularity, QuantScheme, QuantType};
 
-use images::{BATCH, Classify, Images, data, output};
+use images::{BATCH, Classify, Images, data};
 use integer::Integers;
 use network::Network;
+use options::{Options, finish};
 use svg::Point;
 
 const HELP: &str = "\
@@ -39,29 +40,6 @@ Usage: cargo run --release --example quantize -- [OPTIONS]
   --help        print this
 
 Exit status: 0, or 2 for bad input.";
-
-struct Args {
-    count: Option<usize>,
-    images: PathBuf,
-    svg: PathBuf,
-    json: bool,
-}
-
-fn parse() -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args { count: None, images: data(), svg: output("quantize.svg"), json: false };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("count") => args.count = Some(parser.value()?.parse()?),
-            Long("images") => args.images = parser.value()?.into(),
-            Long("svg") => args.svg = parser.value()?.into(),
-            Long("json") => args.json = true,
-            Long("help") | Short('h') => return Ok(None),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(args))
-}
 
 /// The schemes in which weights alone are quantized.
 fn schemes() -> Vec<(&'static str, QuantScheme)> {
@@ -119,20 +97,20 @@ impl Comparison<'_> {
     }
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new_or_emulated()?;
-    let images = Images::load(&args.images, args.count, &gpu)?;
+    let images = Images::load(&options.images, options.count, &gpu)?;
     let (count, batch) = (images.len(), images.len().min(BATCH));
     let whole = Network::load(&gpu, &data().join("model.safetensors"))?;
     let in_f32 = |pixels: &[u8]| whole.classify(&gpu, pixels);
     let comparison = Comparison { images: &images, whole: &in_f32, classes: images.classes(&in_f32)? };
-    if !args.json {
+    if !options.json {
         println!("{}: {count} images", gpu.profile().name);
         println!("scheme                 accuracy agreement    bytes       ms   f32 ms  path of the largest layer");
     }
     let mut rows = Vec::new();
     let mut add = |row: Row| {
-        row.print(args.json);
+        row.print(options.json);
         rows.push(row);
     };
     add(comparison.row("f32", &in_f32, whole.bytes(), whole.path(&gpu, batch)?)?);
@@ -151,29 +129,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         .map(|row| Point { series: row.scheme, bytes: row.bytes, accuracy: row.accuracy, speed: row.f32_ms / row.ms })
         .collect();
     if let Some((whole, others)) = points.split_first() {
-        images::write(&args.svg, &svg::chart(whole, others))?;
-    }
-    if !args.json {
-        println!("chart: {}", args.svg.display());
+        options.draw(whole, others)?;
     }
     Ok(())
 }
 
 fn main() -> ExitCode {
-    env_logger::init();
-    let result = match parse() {
-        Ok(Some(args)) => run(&args),
-        Ok(None) => {
-            println!("{HELP}");
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    finish(Options::parse("quantize.svg", |_| false), HELP, run)
 }

@@ -4,25 +4,10 @@
 // k may be a pair, k % TAPS at stride 1 and k / TAPS at its stride: so are the filters of a transposed convolution read,
 // stored (in, out, r, s). Else TAPS is 1, and the division folds away.
 struct Params {
-    offset: u32,
-    batch_0: u32,
-    batch_1: u32,
-    batch_2: u32,
-    outer_stride: u32,
     k_stride: u32,
 }
 
 @group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
-
-struct State {
-    base: u32,
-}
-
-// Fixes the batch entry and the row (or column).
-fn begin(batch: vec3<u32>, outer: u32) -> State {
-    let entry = dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
-    return State(params.offset + entry + outer * params.outer_stride);
-}
 
 // The value at k, which is in range.
 fn load(state: State, k: u32) -> Scalar {

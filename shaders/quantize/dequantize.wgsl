@@ -5,9 +5,6 @@
 // Dispatch:   ceil(words / (WG_X * run)) workgroups, folded.
 // Edges:      what a word holds beyond its row is left out.
 struct Params {
-    workgroups: u32,
-    run: u32, // words of an invocation
-    words: u32,
     columns: u32,
     pitch: u32, // words of a row
 }
@@ -37,24 +34,6 @@ fn one(word: u32) {
                 numbers[c] = f32(level(bits, 4u * q + c) - zero) * scale;
             }
             out_store(target_row, column / 4u + q, vec4<Elem>(numbers));
-        }
-    }
-}
-
-@compute @workgroup_size(WG_X, WG_Y)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = workgroup_index(id, count);
-    if number >= params.workgroups {
-        return;
-    }
-    for (var i = 0u; i < params.run; i++) {
-        let word = (number * params.run + i) * WG_X + lane;
-        if word < params.words {
-            one(word);
         }
     }
 }

@@ -5,9 +5,6 @@
 // Dispatch:   ceil(words / (WG_X * run)) workgroups, folded.
 // Edges:      what the last word holds behind the output stays.
 struct Params {
-    workgroups: u32,
-    run: u32, // words of an invocation
-    words: u32,
     total: u32, // elements
     columns: u32,
     pitch: u32, // words of a row
@@ -22,22 +19,4 @@ fn one(word: u32) {
         bytes |= (u32(level(kept, column % PER_WORD)) & 255u) << (8u * i);
     }
     out_store(word, bytes);
-}
-
-@compute @workgroup_size(WG_X, WG_Y)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = workgroup_index(id, count);
-    if number >= params.workgroups {
-        return;
-    }
-    for (var i = 0u; i < params.run; i++) {
-        let word = (number * params.run + i) * WG_X + lane;
-        if word < params.words {
-            one(word);
-        }
-    }
 }

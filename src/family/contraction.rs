@@ -22,7 +22,7 @@ use self::stored::Stored;
 use self::whole::{End, Fill, Whole};
 use crate::compose::{Composition, ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::{LOAD_BITS, activation, wgsl};
+use crate::family::{LOAD_BITS, STRIDES, activation, wgsl};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::op::precision::Precision;
@@ -988,7 +988,7 @@ pub(crate) fn bind_operand(
     match &operand.addressing {
         Addressing::Sparse(_) | Addressing::Quantized(_) => return Err(sparse::unfit(assembly.op())),
         Addressing::Dense { batch, outer, k, taps } => {
-            assembly.fragment(hook, DENSE);
+            assembly.fragment(hook, DENSE).fragment(hook, STRIDES);
             // Invocations that stage neighbours should read neighbours.
             assembly.constant(hook, "K_FASTEST", Value::Bool(gpu::k_fastest(operand))).constant(
                 hook,

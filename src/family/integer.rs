@@ -3,7 +3,7 @@
 //!
 //! What follows from constant operands alone is prepared once, as of any plan.
 
-use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES};
+use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES, STRIDES};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::family::contraction::whole::{End, TERM, Words, flip, flipped};
@@ -355,6 +355,9 @@ impl Kernels<'_> {
         };
         let source = Whole { slot: from, bytes, access: Access::Read, elem, element };
         let read = self.bind(&mut assembly, "source", file, source)?;
+        if pack.codes != Codes::Bits {
+            assembly.fragment("source", STRIDES);
+        }
         strides(&mut assembly, "source", "batch_", &pack.from.batch)?;
         assembly.size("source", "outer_stride", pack.from.outer)?.size("source", "k_stride", pack.from.k)?;
         let written = items as u64 * DType::U32.size();

@@ -25,6 +25,7 @@ const OF_BYTES: ShaderFile = shader!("quantize/numbers.wgsl");
 const EXTREMES: ShaderFile = shader!("quantize/extremes.wgsl");
 const CARRY: ShaderFile = shader!("quantize/carry.wgsl");
 const HISTOGRAM: ShaderFile = shader!("quantize/histogram.wgsl");
+const WORDS: ShaderFile = shader!("quantize/words.wgsl");
 const QUOTIENT: ShaderFile = shader!("quantize/quotient.wgsl");
 const SATURATED: ShaderFile = shader!("quantize/saturated.wgsl");
 const LEVEL: ShaderFile = shader!("quantize/level.wgsl");
@@ -267,7 +268,8 @@ impl<'a> Build<'a> {
     }
 
     /// The dispatch over so many words, several an invocation where workgroups are what costs.
-    fn over(&self, kernel: Kernel<'a>, words: usize) -> Result<Dispatch> {
+    fn over(&self, mut kernel: Kernel<'a>, words: usize) -> Result<Dispatch> {
+        kernel.assembly().common(WORDS);
         // A workgroup of lavapipe's costs as much as some forty elements; 128 of them keep its threads busy.
         let run = if self.profile.class == Class::Cpu { (words / (128 * 8)).clamp(1, 32) } else { 1 };
         kernel.size("words", words)?.size("run", run)?.dispatch(words.div_ceil(run))

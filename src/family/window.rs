@@ -275,16 +275,25 @@ pub(crate) fn build(
     Ok(built)
 }
 
-/// What both bodies are told of the pooling.
-fn constants(assembly: &mut Assembly, problem: &Window, lanes: u32) {
-    let (maximum, count_padding, divisor) = match problem.pooling {
-        Pooling::Max => (true, false, None),
-        Pooling::Average { count_padding, divisor } => (false, count_padding, divisor),
+/// What all bodies are told of the pooling.
+fn pooling(assembly: &mut Assembly, problem: &Window, lanes: u32) {
+    let (maximum, count_padding) = match problem.pooling {
+        Pooling::Max => (true, false),
+        Pooling::Average { count_padding, .. } => (false, count_padding),
     };
     assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
+    assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
+}
+
+/// What the bodies for elements of 32 and 16 bits are told of it.
+fn constants(assembly: &mut Assembly, problem: &Window, lanes: u32) {
+    let divisor = match problem.pooling {
+        Pooling::Max => None,
+        Pooling::Average { divisor, .. } => divisor,
+    };
+    pooling(assembly, problem, lanes);
     assembly.constant("", "Elem", Value::Type(wgsl(problem.dtype)));
     assembly.constant("", "Word", Value::Type(problem.dtype.word()));
-    assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
     assembly.constant("", "FLOAT", Value::Bool(problem.dtype.is_float()));
     assembly.param("", "divisor", Param::F32(divisor.unwrap_or(0) as f32));
 }
@@ -329,12 +338,7 @@ fn whole(
     let problem = pieces.problem;
     let in_bytes = problem.dtype.size() == 1;
     let mut assembly = Assembly::new(operands.op, WHOLE, operands.arena());
-    let (maximum, count_padding) = match problem.pooling {
-        Pooling::Max => (true, false),
-        Pooling::Average { count_padding, .. } => (false, count_padding),
-    };
-    assembly.common(GRID).constant("", "WG_X", Value::U32(lanes)).constant("", "WG_Y", Value::U32(1));
-    assembly.constant("", "MAXIMUM", Value::Bool(maximum)).constant("", "COUNT_PADDING", Value::Bool(count_padding));
+    pooling(&mut assembly, problem, lanes);
     assembly.constant("", "LEAST", Value::I32(if problem.dtype == DType::U8 { 0 } else { -128 }));
     let outputs = if in_bytes { FOUR } else { 1 };
     assembly.constant("", "OUTPUTS", Value::U32(outputs as u32));

@@ -7,7 +7,7 @@ use crate::family::quantize::{self, Scaling};
 use crate::layout::{DType, Layout, count};
 use crate::op::mask::matrix;
 use crate::op::precision::FLOATS;
-use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::op::{Op, expect_dtype, expect_inputs, expect_shape};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
@@ -227,11 +227,7 @@ impl QuantLayout {
         let names = ["values", "scales", "zero points"];
         for ((plane, name), found) in planes.iter().zip(names).skip(first).zip(found) {
             expect_dtype(op, name, found, &[plane.dtype])?;
-            if plane.shape != found.shape {
-                let detail =
-                    format!("{name} of {} {:?} are {:?}, not {:?}", self.scheme, self.shape, plane.shape, found.shape);
-                return Err(Error::Shape { op, detail });
-            }
+            expect_shape(op, format_args!("{name} of {} {:?}", self.scheme, self.shape), found, &plane.shape)?;
         }
         Ok(())
     }
@@ -239,10 +235,7 @@ impl QuantLayout {
     /// Refuses numbers that are not of the shape.
     fn expect_numbers(&self, op: &'static str, x: &Layout) -> Result<()> {
         expect_dtype(op, "x", x, FLOATS)?;
-        if x.shape != self.shape {
-            return Err(Error::Shape { op, detail: format!("x is {:?}, not {:?}", x.shape, self.shape) });
-        }
-        Ok(())
+        expect_shape(op, "x", x, &self.shape)
     }
 
     /// Refuses inputs that are not numbers, their scales and their zero points.
@@ -424,10 +417,7 @@ impl Op for PackValues {
         let mut planes = self.layout.planes()?;
         expect_inputs(self.name(), inputs, 1..=1)?;
         expect_dtype(self.name(), "values", &inputs[0], &[self.layout.scheme.values.byte()])?;
-        if inputs[0].shape != self.layout.shape {
-            let detail = format!("values are {:?}, not {:?}", inputs[0].shape, self.layout.shape);
-            return Err(Error::Shape { op: self.name(), detail });
-        }
+        expect_shape(self.name(), "values", &inputs[0], &self.layout.shape)?;
         planes.truncate(1);
         Ok(planes)
     }
@@ -498,10 +488,7 @@ fn scaling(
         expected = x.shape.clone();
         expected[axis] = expected[axis].div_ceil(block);
     }
-    if scale.shape != expected {
-        let detail = format!("scales of axis {axis} of {:?} are {expected:?}, not {:?}", x.shape, scale.shape);
-        return Err(Error::Shape { op, detail });
-    }
+    expect_shape(op, format_args!("scales of axis {axis} of {:?}", x.shape), scale, &expected)?;
     let sizes = [count(&x.shape[..axis]), x.shape[axis], count(&x.shape[axis + 1..])];
     Ok(Scaling::Axis { sizes, block })
 }
@@ -661,10 +648,7 @@ impl Op for Ranges {
         expect_dtype(op, "x", &inputs[0], FLOATS)?;
         expect_dtype(op, "ranges", &inputs[1], &[DType::U32])?;
         let groups = count(&self.layout(&inputs[0])?.scales()?);
-        if inputs[1].shape != [groups, 2] {
-            let detail = format!("ranges are {:?}, not [{groups}, 2]", inputs[1].shape);
-            return Err(Error::Shape { op, detail });
-        }
+        expect_shape(op, "ranges", &inputs[1], &[groups, 2])?;
         Ok(vec![Layout::new(&[groups, 2], DType::U32)])
     }
 
@@ -703,9 +687,7 @@ impl Op for Histogram {
         expect_dtype(op, "x", &inputs[0], FLOATS)?;
         expect_dtype(op, "counts", &inputs[1], &[DType::U32])?;
         let bins = 1 << (9 + self.mantissa);
-        if inputs[1].shape != [bins] {
-            return Err(Error::Shape { op, detail: format!("counts are {:?}, not [{bins}]", inputs[1].shape) });
-        }
+        expect_shape(op, "counts", &inputs[1], &[bins])?;
         Ok(vec![Layout::new(&[bins], DType::U32)])
     }
 

@@ -1,25 +1,34 @@
 //! Products and convolutions whose weights are quantized, of activations that are not.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::family::contraction::quantized::Quantized;
 use crate::family::contraction::{Addressing, Contraction, Operand};
-use crate::family::stored::{StoredContraction, with_planes};
+use crate::family::stored::StoredContraction;
 use crate::layout::{DType, Layout};
+use crate::op::Op;
 use crate::op::conv2d::Conv2d;
 use crate::op::matmul::Matmul;
-use crate::op::precision::FLOATS;
 use crate::op::quantize::QuantLayout;
-use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::op::stored::{Planes, StoredConv2d, StoredMatmul};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
-/// The inputs of an op with quantized weights: x, planes, perhaps an addend. Returns the addend's number.
-fn expect_quantized(op: &'static str, weight: &QuantLayout, inputs: &[Layout]) -> Result<Option<usize>> {
-    let planes = weight.planes()?.len();
-    expect_inputs(op, inputs, 1 + planes..=2 + planes)?;
-    weight.expect(op, &inputs[1..=planes])?;
-    expect_dtype(op, "x", &inputs[0], FLOATS)?;
-    Ok((inputs.len() > planes + 1).then_some(planes + 1))
+impl Planes for QuantLayout {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn planes(&self) -> Result<Vec<Layout>> {
+        QuantLayout::planes(self)
+    }
+
+    fn expect(&self, op: &'static str, planes: &[Layout]) -> Result<()> {
+        QuantLayout::expect(self, op, planes)
+    }
+
+    fn dense_dtype(&self, x: DType) -> DType {
+        x
+    }
 }
 
 /// The problem of an op that has the weights as its left operand, with a quantized tensor in their place.
@@ -57,20 +66,8 @@ pub struct QuantizedMatmul {
 }
 
 impl QuantizedMatmul {
-    /// The dense op, whose operands are x and the weights in its order.
-    pub(crate) fn dense(&self) -> Matmul {
-        Matmul { transpose_b: self.linear, ..self.options }
-    }
-
-    /// The dense op's inputs: layouts or tensors.
-    pub(crate) fn dense_inputs<T: Clone>(&self, x: &T, weight: T, c: Option<&T>) -> Vec<T> {
-        let [a, b] = if self.linear { [x.clone(), weight] } else { [weight, x.clone()] };
-        [Some(a), Some(b), c.cloned()].into_iter().flatten().collect()
-    }
-
-    fn dense_layouts(&self, inputs: &[Layout], addend: Option<usize>) -> Vec<Layout> {
-        let weight = Layout::new(&self.weight.shape, inputs[0].dtype);
-        self.dense_inputs(&inputs[0], weight, addend.map(|number| &inputs[number]))
+    pub(crate) fn stored(&self) -> StoredMatmul<'_, QuantLayout> {
+        StoredMatmul { op: self.name(), weight: &self.weight, linear: self.linear, options: self.options }
     }
 }
 
@@ -84,24 +81,11 @@ impl Op for QuantizedMatmul {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let op = self.name();
-        if self.options.transpose_a || self.options.transpose_b {
-            let requirement = "false: the weights lie as they are, and `linear` puts them on the right";
-            return Err(Error::Option { op, option: "transpose", value: "true".into(), requirement });
-        }
-        if self.weight.shape.len() != 2 {
-            let (expected, found) = ("2", self.weight.shape.len());
-            return Err(Error::Rank { op, operand: "weights", expected, found });
-        }
-        let addend = expect_quantized(op, &self.weight, inputs)?;
-        self.dense().infer(&self.dense_layouts(inputs, addend))
+        self.stored().infer(inputs)
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
-        let op = self.name();
-        let addend = expect_quantized(op, &self.weight, inputs)?;
-        let dense = self.dense().problem(&self.dense_layouts(inputs, addend), outputs)?;
-        with_quantized(with_planes(op, dense, self.linear, addend)?, &self.weight)
+        with_quantized(self.stored().contraction(inputs, outputs)?, &self.weight)
     }
 }
 
@@ -118,10 +102,8 @@ pub struct QuantizedConv2d {
 }
 
 impl QuantizedConv2d {
-    fn dense_layouts(&self, inputs: &[Layout], addend: Option<usize>) -> Vec<Layout> {
-        let weight = Layout::new(&self.weight.shape, inputs[0].dtype);
-        let bias = addend.map(|number| inputs[number].clone());
-        [Some(inputs[0].clone()), Some(weight), bias].into_iter().flatten().collect()
+    pub(crate) fn stored(&self) -> StoredConv2d<'_, QuantLayout> {
+        StoredConv2d { op: self.name(), weight: &self.weight, options: &self.options }
     }
 }
 
@@ -135,14 +117,10 @@ impl Op for QuantizedConv2d {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let addend = expect_quantized(self.name(), &self.weight, inputs)?;
-        self.options.infer(&self.dense_layouts(inputs, addend))
+        self.stored().infer(inputs)
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
-        let op = self.name();
-        let addend = expect_quantized(op, &self.weight, inputs)?;
-        let dense = self.options.problem(&self.dense_layouts(inputs, addend), outputs)?;
-        with_quantized(with_planes(op, dense, false, addend)?, &self.weight)
+        with_quantized(self.stored().contraction(inputs, outputs)?, &self.weight)
     }
 }

@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 use crate::family::contraction::sparse::Sparse;
 use crate::family::contraction::{Addressing, Contraction, Operand};
 use crate::family::sparse;
-use crate::family::stored::{StoredContraction, with_planes};
+use crate::family::stored::StoredContraction;
 use crate::layout::{DType, Layout, count};
 use crate::op::conv2d::Conv2d;
 use crate::op::mask::{expect_mask, matrix, words};
 use crate::op::matmul::Matmul;
-use crate::op::precision::FLOATS;
-use crate::op::{Op, expect_dtype, expect_inputs};
+use crate::op::stored::{Planes, StoredConv2d, StoredMatmul};
+use crate::op::{Op, expect_dtype, expect_inputs, expect_shape};
 use crate::problem::Problem;
 use crate::reference::Twin;
 
@@ -148,23 +148,33 @@ impl SparseLayout {
         self.kept as f64 / count(&self.shape).max(1) as f64
     }
 
-    /// Refuses planes that are not those of the format.
-    fn expect(&self, op: &'static str, inputs: &[Layout]) -> Result<()> {
+    /// The weights as a dense tensor would lie.
+    fn dense_layout(&self) -> Layout {
+        Layout::new(&self.shape, self.dtype)
+    }
+}
+
+impl Planes for SparseLayout {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn planes(&self) -> Result<Vec<Layout>> {
+        SparseLayout::planes(self)
+    }
+
+    fn expect(&self, op: &'static str, found: &[Layout]) -> Result<()> {
         let planes = self.planes()?;
-        for (number, (plane, found)) in planes.iter().zip(inputs).enumerate() {
+        for (number, (plane, found)) in planes.iter().zip(found).enumerate() {
             let name = format!("plane {number}");
             expect_dtype(op, &name, found, &[plane.dtype])?;
-            if plane.shape != found.shape {
-                let detail = format!("{name} of {} is {:?}, not {:?}", self.format, found.shape, plane.shape);
-                return Err(Error::Shape { op, detail });
-            }
+            expect_shape(op, format_args!("{name} of {}", self.format), found, &plane.shape)?;
         }
         Ok(())
     }
 
-    /// The weights as a dense tensor would lie.
-    fn dense_layout(&self) -> Layout {
-        Layout::new(&self.shape, self.dtype)
+    fn dense_dtype(&self, _x: DType) -> DType {
+        self.dtype
     }
 }
 
@@ -202,17 +212,11 @@ impl Op for Pack {
         };
         expect_inputs(op, inputs, 2 + indices.len()..=2 + indices.len())?;
         expect_dtype(op, "weights", &inputs[0], &[self.layout.dtype])?;
-        if inputs[0].shape != self.layout.shape {
-            let detail = format!("weights are {:?}, not {:?}", inputs[0].shape, self.layout.shape);
-            return Err(Error::Shape { op, detail });
-        }
+        expect_shape(op, "weights", &inputs[0], &self.layout.shape)?;
         expect_mask(op, "mask", &inputs[1], inputs[0].len())?;
         for (index, found) in indices.iter().zip(&inputs[2..]) {
             expect_dtype(op, "an index plane", found, &[DType::U32])?;
-            if index.shape != found.shape {
-                let detail = format!("an index plane is {:?}, not {:?}", found.shape, index.shape);
-                return Err(Error::Shape { op, detail });
-            }
+            expect_shape(op, "an index plane", found, &index.shape)?;
         }
         Ok(outputs)
     }
@@ -289,24 +293,9 @@ pub struct SparseMatmul {
 }
 
 impl SparseMatmul {
-    /// The dense op, whose operands are x and the weights in its order.
-    pub(crate) fn dense(&self) -> Matmul {
-        Matmul { transpose_b: self.linear, ..self.options }
+    pub(crate) fn stored(&self) -> StoredMatmul<'_, SparseLayout> {
+        StoredMatmul { op: self.name(), weight: &self.weight, linear: self.linear, options: self.options }
     }
-
-    /// The dense op's inputs: layouts or tensors.
-    pub(crate) fn dense_inputs<T: Clone>(&self, x: &T, weight: T, c: Option<&T>) -> Vec<T> {
-        let [a, b] = if self.linear { [x.clone(), weight] } else { [weight, x.clone()] };
-        [Some(a), Some(b), c.cloned()].into_iter().flatten().collect()
-    }
-}
-
-/// The inputs of an op with sparse weights: x, planes, perhaps the dense weights, perhaps an addend. Returns the addend's number.
-fn expect_sparse(op: &'static str, weight: &SparseLayout, inputs: &[Layout]) -> Result<Option<usize>> {
-    let planes = weight.planes()?.len();
-    expect_inputs(op, inputs, 1 + planes..=2 + planes)?;
-    weight.expect(op, &inputs[1..=planes])?;
-    Ok((inputs.len() > planes + 1).then_some(planes + 1))
 }
 
 impl Op for SparseMatmul {
@@ -319,27 +308,11 @@ impl Op for SparseMatmul {
     }
 
     fn infer(&self, inputs: &[Layout]) -> Result<Vec<Layout>> {
-        let op = self.name();
-        if self.options.transpose_a || self.options.transpose_b {
-            let requirement = "false: the weights lie as they are, and `linear` puts them on the right";
-            return Err(Error::Option { op, option: "transpose", value: "true".into(), requirement });
-        }
-        if self.weight.shape.len() != 2 {
-            let (expected, found) = ("2", self.weight.shape.len());
-            return Err(Error::Rank { op, operand: "weights", expected, found });
-        }
-        let addend = expect_sparse(op, &self.weight, inputs)?;
-        expect_dtype(op, "x", &inputs[0], FLOATS)?;
-        let c = addend.map(|number| &inputs[number]);
-        self.dense().infer(&self.dense_inputs(&inputs[0], self.weight.dense_layout(), c))
+        self.stored().infer(inputs)
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
-        let addend = expect_sparse(self.name(), &self.weight, inputs)?;
-        let c = addend.map(|number| &inputs[number]);
-        let dense = self.dense_inputs(&inputs[0], self.weight.dense_layout(), c);
-        let dense = self.dense().problem(&dense, outputs)?;
-        with_sparse(with_planes(self.name(), dense, self.linear, addend)?, &self.weight, 1)
+        with_sparse(self.stored().contraction(inputs, outputs)?, &self.weight, 1)
     }
 }
 
@@ -357,6 +330,12 @@ pub struct SparseConv2d {
     pub options: Conv2d,
 }
 
+impl SparseConv2d {
+    pub(crate) fn stored(&self) -> StoredConv2d<'_, SparseLayout> {
+        StoredConv2d { op: self.name(), weight: &self.weight, options: &self.options }
+    }
+}
+
 impl Op for SparseConv2d {
     fn name(&self) -> &'static str {
         "sparse_conv2d"
@@ -372,20 +351,10 @@ impl Op for SparseConv2d {
             let requirement = "1: groups are sparse already";
             return Err(Error::Option { op, option: "groups", value: self.options.groups.to_string(), requirement });
         }
-        let addend = expect_sparse(op, &self.weight, inputs)?;
-        self.options.infer(&self.dense_inputs(inputs, addend))
+        self.stored().infer(inputs)
     }
 
     fn problem(&self, inputs: &[Layout], outputs: &[Layout]) -> Result<Problem> {
-        let addend = expect_sparse(self.name(), &self.weight, inputs)?;
-        let dense = self.options.problem(&self.dense_inputs(inputs, addend), outputs)?;
-        with_sparse(with_planes(self.name(), dense, false, addend)?, &self.weight, 1)
-    }
-}
-
-impl SparseConv2d {
-    fn dense_inputs(&self, inputs: &[Layout], addend: Option<usize>) -> Vec<Layout> {
-        let bias = addend.map(|number| inputs[number].clone());
-        [Some(inputs[0].clone()), Some(self.weight.dense_layout()), bias].into_iter().flatten().collect()
+        with_sparse(self.stored().contraction(inputs, outputs)?, &self.weight, 1)
     }
 }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::op::Op;
 use crate::op::batch_norm::BatchNorm;
 use crate::reference::activation::activate;
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, perhaps_flushed};
+use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, layouts, perhaps_flushed};
 
 impl BatchNorm {
     /// An element before its activation.
@@ -27,8 +27,7 @@ impl BatchNorm {
 
 impl Twin for BatchNorm {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<_> = inputs.iter().map(HostTensor::layout).collect();
-        let out = self.infer(&layouts)?.swap_remove(0);
+        let out = self.infer(&layouts(inputs))?.swap_remove(0);
         let plane: usize = out.shape[2..].iter().product();
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |i| {
             let c = i / plane % out.shape[1];

@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::binary::{Binary, BinaryKind};
-use crate::reference::{Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, broadcast_index, perhaps_flushed};
+use crate::reference::{
+    Expected, HostTensor, Select, TINY, Twin, U, ULP, Value, broadcast_index, layouts, perhaps_flushed,
+};
 
 /// A function of two f32 with WGSL's error of it.
 fn float(kind: BinaryKind, x: f64, y: f64) -> Value {
@@ -78,8 +80,7 @@ fn whole(kind: BinaryKind, dtype: DType, x: f64, y: f64) -> f64 {
 
 impl Twin for Binary {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<_> = inputs.iter().map(HostTensor::layout).collect();
-        let out = self.infer(&layouts)?.swap_remove(0);
+        let out = self.infer(&layouts(inputs))?.swap_remove(0);
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |i| {
             let [x, y] = [0, 1].map(|side: usize| inputs[side].at(broadcast_index(&inputs[side].shape, &out.shape, i)));
             match out.dtype {

@@ -4,12 +4,11 @@ use crate::error::Result;
 use crate::layout::count;
 use crate::op::Op;
 use crate::op::concat::Concat;
-use crate::reference::{Expected, HostTensor, Select, Twin, Value};
+use crate::reference::{Expected, HostTensor, Select, Twin, Value, layouts};
 
 impl Twin for Concat {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<_> = inputs.iter().map(HostTensor::layout).collect();
-        let out = self.infer(&layouts)?.swap_remove(0);
+        let out = self.infer(&layouts(inputs))?.swap_remove(0);
         let inner = count(&out.shape[self.dim + 1..]);
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |flat| {
             let (outer, mut at, last) =

@@ -7,7 +7,9 @@ use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
 use crate::op::precision::Precision;
 use crate::reference::matmul::{Projected, Term, linear, signs};
-use crate::reference::{Expected, HostTensor, OVERFLOW, Products, Projection, Select, TINY, Twin, Value, activate};
+use crate::reference::{
+    Expected, HostTensor, OVERFLOW, Products, Projection, Select, TINY, Twin, Value, activate, layouts,
+};
 
 impl Conv2d {
     /// Shows the window of a group at output pixel (p, q) of image n, tap by tap: the channel in the group, the tap's row and
@@ -182,8 +184,7 @@ impl<'a> Transformed<'a> {
 
 impl Twin for Conv2d {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
+        let Layout { shape, dtype, .. } = self.infer(&layouts(inputs))?.swap_remove(0);
         let (x, weight) = (&inputs[0], &inputs[1]);
         let [bias, residual] = addends(inputs);
         let (per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);

@@ -7,13 +7,12 @@ use crate::op::conv_transpose2d::ConvTranspose2d;
 use crate::op::precision::Precision;
 use crate::reference::conv2d::Channels;
 use crate::reference::matmul::{Term, linear};
-use crate::reference::{Expected, HostTensor, Products, Projection, Select, activate};
+use crate::reference::{Expected, HostTensor, Products, Projection, Select, activate, layouts};
 
 impl super::Twin for ConvTranspose2d {
     /// By the definition: for every tap the input pixel, if there is one, that it carries to the output pixel.
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
+        let Layout { shape, dtype, .. } = self.infer(&layouts(inputs))?.swap_remove(0);
         let (x, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
         let (channels, height, width) = (x.shape[1], x.shape[2], x.shape[3]);
         let (out_per_group, kernel_h, kernel_w) = (weight.shape[1], weight.shape[2], weight.shape[3]);

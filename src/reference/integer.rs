@@ -7,10 +7,10 @@ use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
 use crate::op::integer::{BinaryConv2d, BinaryMatmul, IntegerConv2d, IntegerMatmul, IntegerOutput, Numbers, Sizes};
 use crate::op::quantize::{Granularity, QuantLayout};
-use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, U, Value, activate};
+use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, U, Value, activate, layouts};
 
 fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Layout> {
-    Ok(op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>())?.swap_remove(0))
+    Ok(op.infer(&layouts(inputs))?.swap_remove(0))
 }
 
 /// Byte `at` of a tensor of bytes, or of words.

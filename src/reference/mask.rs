@@ -6,12 +6,7 @@ use crate::op::Op;
 use crate::op::mask::{
     ApplyMask, BlockMask, CountMask, ExpandMask, Grain, IndexMask, NanMask, PruneGroups, PruneLowest,
 };
-use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value};
-
-/// The outputs' layouts.
-fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
-    op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>())
-}
+use crate::reference::{Expected, HostTensor, Random, Select, Twin, Value, layouts};
 
 /// What a mask keeps.
 pub(super) fn kept(mask: &HostTensor, len: usize) -> Vec<bool> {
@@ -36,7 +31,7 @@ fn ranked(scores: impl Fn(usize) -> f64, among: impl Iterator<Item = usize>) -> 
 
 impl Twin for PruneLowest {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let (scores, masks) = inputs.split_at(inputs.len() / 2);
         let all: Vec<f64> = scores.iter().flat_map(|scores| (0..scores.len()).map(|at| scores.at(at))).collect();
         let mut bits: Vec<bool> =
@@ -57,7 +52,7 @@ impl Twin for PruneLowest {
 
 impl Twin for PruneGroups {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let (scores, len) = (&inputs[0], inputs[0].len());
         let mut bits = kept(&inputs[1], len);
         let columns = scores.shape.last().copied().unwrap_or(1).max(1);
@@ -75,7 +70,7 @@ impl Twin for PruneGroups {
 
 impl Twin for ExpandMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let len = count(&self.shape);
         let columns = count(self.shape.get(1..).unwrap_or_default()).max(1);
         let group = |at: usize| match self.grain {
@@ -91,7 +86,7 @@ impl Twin for ExpandMask {
 
 impl Twin for ApplyMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let x = &inputs[0];
         let bits = kept(&inputs[1], x.len());
         let element = |at: usize| Value::exact(if bits[at] { x.at(at) } else { 0.0 });
@@ -101,7 +96,7 @@ impl Twin for ApplyMask {
 
 impl Twin for NanMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let bits: Vec<bool> = (0..inputs[0].len()).map(|at| inputs[0].at(at).is_nan()).collect();
         Ok(vec![expected(&words(&bits), select)])
     }
@@ -109,7 +104,7 @@ impl Twin for NanMask {
 
 impl Twin for BlockMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let ([rows, columns], [height, width]) = (self.sizes, self.block);
         let bits = kept(&inputs[0], rows * columns);
         let mut blocks = Vec::new();
@@ -126,7 +121,7 @@ impl Twin for BlockMask {
 
 impl Twin for CountMask {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let [rows, columns] = self.sizes;
         let bits = kept(&inputs[0], rows * columns);
         let counted = |row: usize| bits[row * columns..][..columns].iter().filter(|&&bit| bit).count() as u32;
@@ -147,7 +142,7 @@ impl Twin for IndexMask {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let [rows, columns] = self.sizes;
         let bits = kept(&inputs[0], rows * columns);
         let mut entries = vec![columns as u32; self.len];

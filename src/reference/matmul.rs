@@ -7,7 +7,7 @@ use crate::op::matmul::Matmul;
 use crate::op::precision::Precision;
 use crate::reference::{
     Expected, HostTensor, OVERFLOW, Products, Projection, Random, Select, TINY, U, Value, activate, broadcast_index,
-    gamma, tiny,
+    gamma, layouts, tiny,
 };
 
 /// Indices into the operands of the product, and its sizes.
@@ -149,8 +149,7 @@ pub(super) fn signs(n: usize, seed: u64) -> Vec<f64> {
 
 impl super::Twin for Matmul {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-        let Layout { shape, dtype, .. } = self.infer(&layouts)?.swap_remove(0);
+        let Layout { shape, dtype, .. } = self.infer(&layouts(inputs))?.swap_remove(0);
         let (a, b, c) = (&inputs[0], &inputs[1], inputs.get(2).filter(|_| self.beta != 0.0));
         let g = Geometry::of(self, &a.shape, &b.shape, &shape);
         Ok(vec![Expected::compute(&shape, dtype, select, |flat| {

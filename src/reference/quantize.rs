@@ -8,13 +8,8 @@ use crate::op::quantize::{
     PackValues, QuantLayout, QuantScheme, QuantType, Quantize, QuantizeLinear, Ranges, UnpackValues,
 };
 use crate::reference::{
-    Expected, HostTensor, MAX_F16, Random, Select, TINY, TINY_F16, Twin, ULP, Value, perhaps_flushed,
+    Expected, HostTensor, MAX_F16, Random, Select, TINY, TINY_F16, Twin, ULP, Value, layouts, perhaps_flushed,
 };
-
-/// The outputs' layouts.
-fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
-    op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>())
-}
 
 /// The scale of an element, by its number.
 pub(super) fn group(layout: &QuantLayout, at: usize) -> usize {
@@ -115,7 +110,7 @@ impl Twin for Quantize {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let (layout, x) = (&self.layout, &inputs[0]);
         let value = |flushed: usize| {
             words(layout, |at| {
@@ -151,7 +146,7 @@ impl Twin for Dequantize {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let (layout, values) = (&self.layout, self.layout.scheme.values);
         let (columns, pitch) = (layout.matrix()?[1], layout.pitch()?);
         Ok(vec![Expected::compute(&outputs[0].shape, self.output, select, |at| {
@@ -170,7 +165,7 @@ impl Twin for FakeQuantize {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let (layout, x) = (&self.layout, &inputs[0]);
         Ok(vec![Expected::compute(&outputs[0].shape, x.dtype(), select, |at| {
             let group = group(layout, at);
@@ -197,7 +192,7 @@ impl Twin for PackValues {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let words = words(&self.layout, |at| inputs[0].at(at) as i32)?;
         Ok(vec![exact(&outputs[0].shape, &words, select)])
     }
@@ -205,7 +200,7 @@ impl Twin for PackValues {
 
 impl Twin for UnpackValues {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let values = self.layout.scheme.values;
         let (columns, pitch) = (self.layout.matrix()?[1], self.layout.pitch()?);
         Ok(vec![Expected::compute(&outputs[0].shape, outputs[0].dtype, select, |at| {
@@ -251,7 +246,7 @@ impl Twin for QuantizeLinear {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let x = &inputs[0];
         Ok(vec![Expected::compute(&outputs[0].shape, self.output, select, |at| {
             let group = linear_group(&x.shape, self.axis, self.block, &inputs[1].shape, at);
@@ -270,7 +265,7 @@ impl Twin for DequantizeLinear {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let x = &inputs[0];
         Ok(vec![Expected::compute(&outputs[0].shape, self.output, select, |at| {
             let group = linear_group(&x.shape, self.axis, self.block, &inputs[1].shape, at);
@@ -282,7 +277,7 @@ impl Twin for DequantizeLinear {
 
 impl Twin for DynamicQuantizeLinear {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let x = &inputs[0];
         let finite = || (0..x.len()).map(|at| x.at(at) as f32).filter(|x| x.is_finite());
         let (least, greatest) = (finite().fold(0.0, f32::min), finite().fold(0.0, f32::max));
@@ -338,7 +333,7 @@ fn scaled(layout: &QuantLayout, x: &HostTensor) -> Result<(Vec<f32>, Vec<i32>)> 
 
 impl Twin for DynamicQuantize {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let (layout, x) = (&self.layout, &inputs[0]);
         let values = layout.scheme.values;
         if values == QuantType::Binary {
@@ -391,7 +386,7 @@ impl Twin for Ranges {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let layout = self.layout(&inputs[0].layout())?;
         let mut ranges: Vec<u32> = (0..inputs[1].len()).map(|at| inputs[1].at(at) as u32).collect();
         for at in 0..inputs[0].len() {
@@ -412,7 +407,7 @@ impl Twin for Histogram {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let outputs = infer(self, inputs)?;
+        let outputs = self.infer(&layouts(inputs))?;
         let mut counts: Vec<u32> = (0..inputs[1].len()).map(|at| inputs[1].at(at) as u32).collect();
         for at in 0..inputs[0].len() {
             let x = inputs[0].at(at) as f32;

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::DType;
 use crate::op::Op;
 use crate::op::reduce::{Reduce, ReduceKind};
-use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value, perhaps_flushed};
+use crate::reference::{Expected, HostTensor, Select, TINY, U, ULP, Value, layouts, perhaps_flushed};
 
 /// The flat indices of the values that an output is reduced from, in row-major order.
 fn members(op: &Reduce, shape: &[usize], output: usize) -> Vec<usize> {
@@ -39,8 +39,7 @@ fn winner(values: &[f64], largest: bool, last: bool) -> (usize, f64) {
 
 impl super::Twin for Reduce {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        let layouts: Vec<_> = inputs.iter().map(HostTensor::layout).collect();
-        let out = self.infer(&layouts)?.swap_remove(0);
+        let out = self.infer(&layouts(inputs))?.swap_remove(0);
         let input = &inputs[0];
         Ok(vec![Expected::compute(&out.shape, out.dtype, select, |output| {
             let values: Vec<f64> = members(self, &input.shape, output).into_iter().map(|i| input.at(i)).collect();

@@ -5,11 +5,8 @@ use crate::layout::{DType, Layout};
 use crate::op::Op;
 use crate::op::sparse::{Pack, SparseConv2d, SparseFormat, SparseLayout, SparseMatmul, Unpack};
 use crate::reference::mask::{even_pointers, kept};
-use crate::reference::{Expected, HostTensor, Projection, Random, Select, Twin, Value};
-
-fn infer(op: &impl Op, inputs: &[HostTensor]) -> Result<Vec<Layout>> {
-    op.infer(&inputs.iter().map(HostTensor::layout).collect::<Vec<_>>())
-}
+use crate::reference::stored::Stored;
+use crate::reference::{Expected, HostTensor, Projection, Random, Select, Twin, Value, layouts};
 
 /// Where a stream of blocks holds a value: of an entry, row and column of its block.
 fn streamed([height, width]: [usize; 2], entry: usize, row: usize, column: usize) -> usize {
@@ -68,96 +65,91 @@ fn unpacked(layout: &SparseLayout, planes: &[HostTensor]) -> Result<Vec<f64>> {
     Ok(dense)
 }
 
-/// The weights as a tensor.
-fn dense(layout: &SparseLayout, planes: &[HostTensor]) -> Result<HostTensor> {
-    let weights = unpacked(layout, planes)?;
-    match layout.dtype {
-        DType::F16 => {
-            let halves: Vec<half::f16> = weights.into_iter().map(half::f16::from_f64).collect();
-            HostTensor::new(&layout.shape, &halves)
+impl Stored for SparseLayout {
+    fn dense(&self, planes: &[HostTensor]) -> Result<HostTensor> {
+        let weights = unpacked(self, planes)?;
+        match self.dtype {
+            DType::F16 => {
+                let halves: Vec<half::f16> = weights.into_iter().map(half::f16::from_f64).collect();
+                HostTensor::new(&self.shape, &halves)
+            }
+            _ => HostTensor::new(&self.shape, &weights.into_iter().map(|x| x as f32).collect::<Vec<_>>()),
         }
-        _ => HostTensor::new(&layout.shape, &weights.into_iter().map(|x| x as f32).collect::<Vec<_>>()),
     }
-}
 
-/// Planes at random that do not contradict each other, and last the dense weights, where they are kept.
-fn draw(layout: &SparseLayout, planes: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-    let [rows, columns] = layout.matrix()?;
-    let u32s = |words: &[u32]| HostTensor::new(&[words.len()], words);
-    let mut drawn = vec![HostTensor::draw(random, &planes[0])?];
-    match layout.format {
-        SparseFormat::Masked => {
-            drawn.push(HostTensor::draw(random, &planes[1])?);
-            drawn.push(u32s(&vec![u32::MAX; planes[2].len()])?);
-        }
-        SparseFormat::Blocks { size: [height, width], entries } => {
-            let across = columns.div_ceil(width);
-            let pointers = even_pointers(rows.div_ceil(height), entries, if width == 1 { 4 } else { 1 });
-            // Spread over the row; what there is no column for fills it up.
-            let own = |row: &[u32]| {
-                let held = ((row[1] - row[0]) as usize).min(across);
-                let spread = (0..held).map(move |i| i * across / held);
-                spread.chain(std::iter::repeat(across)).take((row[1] - row[0]) as usize).map(|column| column as u32)
-            };
-            let columns: Vec<u32> = pointers.windows(2).flat_map(own).collect();
-            drawn.extend([u32s(&columns)?, u32s(&pointers)?]);
-        }
-        SparseFormat::TwoFour => {
-            // Places 0 and 3, or 2 and 1.
-            let code = |bits: u32| (0..8).fold(0, |code, i| code << 4 | if bits >> i & 1 == 1 { 12 } else { 6 });
-            let codes: Vec<u32> = (0..planes[1].len()).map(|_| code(random.bits() as u32)).collect();
-            drawn.push(u32s(&codes)?);
-        }
-        SparseFormat::Bitmask { entries } => {
-            let (all, words) = ((rows * columns).max(1), columns.div_ceil(32));
-            let mut codes = vec![0u32; rows * words];
-            let mut ranks = Vec::new();
-            let mut rank = 0;
-            for (word, code) in codes.iter_mut().enumerate() {
-                ranks.push(rank);
-                let first = word % words * 32;
-                for column in first..(first + 32).min(columns) {
-                    let at = word / words * columns + column;
-                    // Spread evenly.
-                    if (at + 1) * entries / all > at * entries / all {
-                        *code |= 1 << (column % 32);
-                        rank += 1;
+    /// Such that do not contradict each other, and last the dense weights, where they are kept.
+    fn draw(&self, planes: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
+        let [rows, columns] = self.matrix()?;
+        let u32s = |words: &[u32]| HostTensor::new(&[words.len()], words);
+        let mut drawn = vec![HostTensor::draw(random, &planes[0])?];
+        match self.format {
+            SparseFormat::Masked => {
+                drawn.push(HostTensor::draw(random, &planes[1])?);
+                drawn.push(u32s(&vec![u32::MAX; planes[2].len()])?);
+            }
+            SparseFormat::Blocks { size: [height, width], entries } => {
+                let across = columns.div_ceil(width);
+                let pointers = even_pointers(rows.div_ceil(height), entries, if width == 1 { 4 } else { 1 });
+                // Spread over the row; what there is no column for fills it up.
+                let own = |row: &[u32]| {
+                    let held = ((row[1] - row[0]) as usize).min(across);
+                    let spread = (0..held).map(move |i| i * across / held);
+                    spread.chain(std::iter::repeat(across)).take((row[1] - row[0]) as usize).map(|column| column as u32)
+                };
+                let columns: Vec<u32> = pointers.windows(2).flat_map(own).collect();
+                drawn.extend([u32s(&columns)?, u32s(&pointers)?]);
+            }
+            SparseFormat::TwoFour => {
+                // Places 0 and 3, or 2 and 1.
+                let code = |bits: u32| (0..8).fold(0, |code, i| code << 4 | if bits >> i & 1 == 1 { 12 } else { 6 });
+                let codes: Vec<u32> = (0..planes[1].len()).map(|_| code(random.bits() as u32)).collect();
+                drawn.push(u32s(&codes)?);
+            }
+            SparseFormat::Bitmask { entries } => {
+                let (all, words) = ((rows * columns).max(1), columns.div_ceil(32));
+                let mut codes = vec![0u32; rows * words];
+                let mut ranks = Vec::new();
+                let mut rank = 0;
+                for (word, code) in codes.iter_mut().enumerate() {
+                    ranks.push(rank);
+                    let first = word % words * 32;
+                    for column in first..(first + 32).min(columns) {
+                        let at = word / words * columns + column;
+                        // Spread evenly.
+                        if (at + 1) * entries / all > at * entries / all {
+                            *code |= 1 << (column % 32);
+                            rank += 1;
+                        }
                     }
                 }
+                drawn.extend([u32s(&codes)?, u32s(&ranks)?]);
             }
-            drawn.extend([u32s(&codes)?, u32s(&ranks)?]);
         }
-    }
-    if layout.dense {
-        drawn.push(dense(layout, &drawn)?);
-    }
-    Ok(drawn)
-}
-
-/// A small tensor of the same format, whose kernels are those of a large one.
-fn shrunk(layout: &SparseLayout) -> Option<SparseLayout> {
-    const ROWS: usize = 36;
-    const COLUMNS: usize = 32;
-    let mut shape = layout.shape.clone();
-    shape[0] = shape[0].min(ROWS + shape[0] % 4);
-    let columns = shape.get_mut(1)?;
-    *columns = (*columns).min(2 * COLUMNS + *columns % COLUMNS);
-    let [rows, columns] = SparseLayout { shape: shape.clone(), ..layout.clone() }.matrix().ok()?;
-    let format = match layout.format {
-        SparseFormat::Blocks { size: [height, width], .. } => {
-            let (groups, across) = (rows.div_ceil(height), columns.div_ceil(width));
-            let each = if width == 1 { across.min(8).next_multiple_of(4) } else { across.min(2) };
-            SparseFormat::Blocks { size: [height, width], entries: groups * each }
+        if self.dense {
+            drawn.push(self.dense(&drawn)?);
         }
-        SparseFormat::Bitmask { .. } => SparseFormat::Bitmask { entries: rows * columns / 2 },
-        other => other,
-    };
-    Some(SparseLayout { format, shape, kept: rows * columns / 2, ..layout.clone() })
-}
+        Ok(drawn)
+    }
 
-/// A size for a check that takes no time.
-pub(super) fn small(size: usize) -> usize {
-    if size <= 12 { size } else { size.min(36 + size % 4) }
+    fn shrunk(&self) -> Option<SparseLayout> {
+        const ROWS: usize = 36;
+        const COLUMNS: usize = 32;
+        let mut shape = self.shape.clone();
+        shape[0] = shape[0].min(ROWS + shape[0] % 4);
+        let columns = shape.get_mut(1)?;
+        *columns = (*columns).min(2 * COLUMNS + *columns % COLUMNS);
+        let [rows, columns] = SparseLayout { shape: shape.clone(), ..self.clone() }.matrix().ok()?;
+        let format = match self.format {
+            SparseFormat::Blocks { size: [height, width], .. } => {
+                let (groups, across) = (rows.div_ceil(height), columns.div_ceil(width));
+                let each = if width == 1 { across.min(8).next_multiple_of(4) } else { across.min(2) };
+                SparseFormat::Blocks { size: [height, width], entries: groups * each }
+            }
+            SparseFormat::Bitmask { .. } => SparseFormat::Bitmask { entries: rows * columns / 2 },
+            other => other,
+        };
+        Some(SparseLayout { format, shape, kept: rows * columns / 2, ..self.clone() })
+    }
 }
 
 fn words(elements: &[u32], select: &Select) -> Expected {
@@ -172,7 +164,7 @@ impl Twin for Pack {
         match self.layout.format {
             SparseFormat::Blocks { .. } => {
                 let planes = SparseLayout { dense: false, ..self.layout.clone() };
-                drawn.extend(self::draw(&planes, &planes.planes()?, random)?.drain(1..));
+                drawn.extend(planes.draw(&planes.planes()?, random)?.drain(1..));
             }
             SparseFormat::Bitmask { .. } => {
                 let counts = kept(&drawn[1], drawn[0].len());
@@ -190,7 +182,7 @@ impl Twin for Pack {
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let (x, layout) = (&inputs[0], &self.layout);
         let [rows, columns] = layout.matrix()?;
         let mask = kept(&inputs[1], x.len());
@@ -253,119 +245,53 @@ impl Twin for Pack {
 
 impl Twin for Unpack {
     fn shrunk(&self, _inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
-        let layout = shrunk(&self.layout)?;
+        let layout = self.layout.shrunk()?;
         let planes = layout.planes().ok()?;
         Some((Box::new(Unpack { layout }), planes))
     }
 
     fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-        self::draw(&self.layout, inputs, random)
+        self.layout.draw(inputs, random)
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        infer(self, inputs)?;
+        self.infer(&layouts(inputs))?;
         let weights = unpacked(&self.layout, inputs)?;
         Ok(vec![Expected::compute(&self.layout.shape, self.layout.dtype, select, |at| Value::exact(weights[at]))])
     }
 }
 
-impl SparseMatmul {
-    fn host_inputs(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
-        infer(self, inputs)?;
-        let planes = self.weight.planes()?.len();
-        let weights = dense(&self.weight, &inputs[1..=planes])?;
-        Ok(self.dense_inputs(&inputs[0], weights, inputs.get(planes + 1)))
-    }
-}
-
-/// Inputs of an op with sparse weights at random.
-fn draw_inputs(layout: &SparseLayout, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-    let planes = layout.planes()?.len();
-    let mut drawn = vec![HostTensor::draw(random, &inputs[0])?];
-    drawn.extend(draw(layout, &inputs[1..=planes], random)?);
-    for addend in &inputs[planes + 1..] {
-        drawn.push(HostTensor::draw(random, addend)?);
-    }
-    Ok(drawn)
-}
-
-/// The layouts of small inputs, aligned as those that they stand for.
-pub(super) fn small_inputs(inputs: &[Layout], shapes: Vec<Vec<usize>>) -> Vec<Layout> {
-    inputs.iter().zip(shapes).map(|(layout, shape)| Layout { shape, ..layout.clone() }).collect()
-}
-
-/// The shapes of small inputs of a product with weights in planes.
-pub(super) fn small_products(
-    [rows, columns]: [usize; 2],
-    planes: Vec<Layout>,
-    inputs: &[Layout],
-    linear: bool,
-) -> Option<Vec<Vec<usize>>> {
-    let mut x: Vec<usize> = inputs[0].shape.iter().map(|&size| small(size)).collect();
-    let k = x.len().checked_sub(if linear || x.len() == 1 { 1 } else { 2 })?;
-    x[k] = columns;
-    let mut shapes: Vec<Vec<usize>> = [x].into_iter().chain(planes.into_iter().map(|plane| plane.shape)).collect();
-    if let Some(c) = inputs.get(shapes.len()) {
-        let rank = c.shape.len();
-        let of_rows = |dim: usize| dim + if linear { 1 } else { 2 } == rank;
-        let size = |(dim, &size): (usize, &usize)| match size {
-            1 => 1,
-            _ if of_rows(dim) => rows,
-            _ => small(size),
-        };
-        shapes.push(c.shape.iter().enumerate().map(size).collect());
-    }
-    Some(shapes)
-}
-
 impl Twin for SparseMatmul {
     fn shrunk(&self, inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
-        let weight = shrunk(&self.weight)?;
-        let shapes = small_products(weight.matrix().ok()?, weight.planes().ok()?, inputs, self.linear)?;
-        Some((Box::new(SparseMatmul { weight, ..self.clone() }), small_inputs(inputs, shapes)))
+        let (weight, inputs) = self.stored().shrunk(inputs)?;
+        Some((Box::new(SparseMatmul { weight, ..self.clone() }), inputs))
     }
 
     fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-        draw_inputs(&self.weight, inputs, random)
+        self.stored().draw(inputs, random)
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        self.dense().twin(&self.host_inputs(inputs)?, select)
+        self.stored().twin(inputs, select)
     }
 
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
-        self.dense().project(&self.host_inputs(inputs).ok()?, output, seed)
-    }
-}
-
-impl SparseConv2d {
-    fn host_inputs(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
-        infer(self, inputs)?;
-        let planes = self.weight.planes()?.len();
-        let weights = dense(&self.weight, &inputs[1..=planes])?;
-        Ok([Some(inputs[0].clone()), Some(weights), inputs.get(planes + 1).cloned()].into_iter().flatten().collect())
+        self.stored().project(inputs, output, seed)
     }
 }
 
 impl Twin for SparseConv2d {
     fn shrunk(&self, inputs: &[Layout]) -> Option<(Box<dyn Twin>, Vec<Layout>)> {
-        let weight = shrunk(&self.weight)?;
-        let mut x: Vec<usize> = inputs[0].shape.iter().map(|&size| small(size)).collect();
-        x[1] = weight.shape[1];
-        let planes = weight.planes().ok()?;
-        let mut shapes: Vec<Vec<usize>> = [x].into_iter().chain(planes.into_iter().map(|plane| plane.shape)).collect();
-        if inputs.len() > shapes.len() {
-            shapes.push(vec![weight.shape[0]]);
-        }
-        Some((Box::new(SparseConv2d { weight, ..self.clone() }), small_inputs(inputs, shapes)))
+        let (weight, inputs) = self.stored().shrunk(inputs)?;
+        Some((Box::new(SparseConv2d { weight, ..self.clone() }), inputs))
     }
 
     fn draw(&self, inputs: &[Layout], random: &mut Random) -> Result<Vec<HostTensor>> {
-        draw_inputs(&self.weight, inputs, random)
+        self.stored().draw(inputs, random)
     }
 
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
-        self.options.twin(&self.host_inputs(inputs)?, select)
+        self.stored().twin(inputs, select)
     }
 
     fn matrix(&self, output: &[usize]) -> (usize, usize) {
@@ -373,6 +299,6 @@ impl Twin for SparseConv2d {
     }
 
     fn project(&self, inputs: &[HostTensor], output: &HostTensor, seed: u64) -> Option<Projection> {
-        self.options.project(&self.host_inputs(inputs).ok()?, output, seed)
+        self.stored().project(inputs, output, seed)
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::layout::{DType, Layout};
-use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, Value};
+use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, Value, layouts};
 use crate::tensor::{AnyTensor, Operand};
 use crate::verify::fraction;
 
@@ -188,8 +188,7 @@ const SHARE: f64 = 0.04;
 /// What the op refuses, and what running it may fail with.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn specials<O: Twin + ?Sized>(gpu: &Gpu, op: &O, inputs: &[HostTensor]) -> Result<SpecialsReport> {
-    let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
-    let plan = op.plan(gpu.profile(), &layouts)?;
+    let plan = op.plan(gpu.profile(), &layouts(inputs))?;
     let outputs: usize = plan.outputs.iter().map(Layout::len).sum();
     let terms = plan.work().flops / 2.0 / outputs.max(1) as f64;
     let share = SHARE.min(1.0 / (2.0 * terms + 1.0));

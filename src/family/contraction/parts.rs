@@ -7,7 +7,7 @@ use super::{
 };
 use crate::compose::Value;
 use crate::error::Result;
-use crate::family::activation;
+use crate::family::{STRIDES, activation};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
@@ -92,7 +92,7 @@ pub(super) fn combine(
     assembly.size("", "batch_1", middle)?.size("", "batch_2", last)?;
     let partials = binding(pieces, region, Access::Read);
     let moved = partials.range.end;
-    assembly.fragment("partials", DENSE).bind("partials", partials);
+    assembly.fragment("partials", DENSE).fragment("partials", STRIDES).bind("partials", partials);
     assembly.constant("partials", "Elem", Value::Type(wgsl(DType::F32))).constant("partials", "TAPS", Value::U32(1));
     bind_scalar(&mut assembly, "partials", DType::F32);
     batch_strides(&mut assembly, "partials", &[])?;

@@ -224,6 +224,7 @@ pub(super) fn build(
     let n = pieces.dims().1;
     let mut scratch = vec![0; SCRATCH];
     let mut dispatches = Vec::new();
+    let transforms = Transforms { winograd: &winograd, pieces: &pieces, operands, profile };
     for region in split(&Parts { winograd: &winograd, pieces: &pieces }, whole, profile)? {
         let rest = region.len(n) % pixels;
         if rest > 0 {
@@ -242,15 +243,15 @@ pub(super) fn build(
             }
         }
         if dispatches.is_empty() {
-            dispatches.push(transform_filters(&winograd, &pieces, &region, operands, profile)?);
+            dispatches.push(transforms.filters(&region)?);
         }
-        dispatches.push(transform_images(&winograd, &pieces, &region, operands, profile)?);
+        dispatches.push(transforms.images(&region)?);
 
         let [a, b, out] = winograd.layouts(images, operands);
         let own = Operands { op: operands.op, inputs: &[a, b], outputs: &[out] };
         let products = super::build(&winograd.products(images), &Variant { winograd: 0, ..*variant }, &own, profile)?;
         dispatches.extend(products.dispatches.into_iter().map(|dispatch| dispatch.with_slots(in_scratch)));
-        dispatches.push(transform_outputs(&winograd, &pieces, &region, operands, profile)?);
+        dispatches.push(transforms.outputs(&region)?);
         expect_dispatches(operands.op, dispatches.len())?;
 
         // Regions use the scratch memory one after the other.
@@ -270,102 +271,93 @@ fn in_scratch(slot: Slot) -> Slot {
     })
 }
 
-/// A body that transforms an item an invocation, of so many that a point has.
-fn assembly(winograd: &Winograd<'_>, body: ShaderFile, plane: usize, operands: &Operands<'_>) -> Result<Assembly> {
-    let mut assembly = Assembly::new(operands.op, body, operands.arena());
-    assembly.common(GRID).common(if winograd.tile == 2 { TWO } else { FOUR });
-    assembly.constant("", "WG_X", word(LANES)).constant("", "WG_Y", word(1));
-    assembly.size("", "plane", plane)?;
-    Ok(assembly)
+/// The transforms of a contraction's regions.
+struct Transforms<'a> {
+    winograd: &'a Winograd<'a>,
+    pieces: &'a Pieces<'a>,
+    operands: &'a Operands<'a>,
+    profile: &'a DeviceProfile,
 }
 
-/// The values of all points, in a scratch buffer.
-fn values(winograd: &Winograd<'_>, images: usize, number: usize, access: Access) -> Binding {
-    let range = 0..winograd.scratch(images)[number];
-    Binding { slot: Slot::Scratch(number), range, access, element: DType::F32.size() }
-}
-
-fn transform_filters(
-    winograd: &Winograd<'_>,
-    pieces: &Pieces<'_>,
-    region: &Region,
-    operands: &Operands<'_>,
-    profile: &DeviceProfile,
-) -> Result<Dispatch> {
-    let (problem, [plane, ..]) = (winograd.problem, winograd.planes(0));
-    let mut assembly = assembly(winograd, FILTERS, plane, operands)?;
-    assembly.size("", "rows", problem.m)?.size("", "channels", winograd.windows.channels)?;
-    let range = bytes(pieces.operand(&problem.a, region, pieces.dims().0), problem.a.dtype);
-    let points = values(winograd, 0, 0, Access::Write);
-    let work =
-        Work { flops: TRANSFORM * winograd.moved(0)[0], bytes: (range.end - range.start + points.range.end) as f64 };
-    bind_operand(&mut assembly, "source", &problem.a, range, 0)?;
-    assembly.fragment("points", STORE_VALUES).bind("points", points);
-    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
-    assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
-}
-
-fn transform_images(
-    winograd: &Winograd<'_>,
-    pieces: &Pieces<'_>,
-    region: &Region,
-    operands: &Operands<'_>,
-    profile: &DeviceProfile,
-) -> Result<Dispatch> {
-    let (problem, n) = (winograd.problem, pieces.dims().1);
-    let images = region.len(n) / winograd.pixels();
-    let [_, plane, _] = winograd.planes(images);
-    let mut assembly = assembly(winograd, IMAGES, plane, operands)?;
-    assembly.size("", "tiles", images * winograd.tiles().iter().product::<usize>())?;
-    assembly.size("", "columns", winograd.columns(images))?.size("", "channels", winograd.windows.channels)?;
-    let range = bytes(pieces.operand(&problem.b, region, n), problem.b.dtype);
-    let points = values(winograd, images, 1, Access::Write);
-    let work = Work {
-        flops: TRANSFORM * winograd.moved(images)[1],
-        bytes: (range.end - range.start + points.range.end) as f64,
-    };
-    // The parts of an image under its tiles are windows themselves.
-    let tiles = Windows {
-        output: winograd.tiles(),
-        kernel: [winograd.side(); 2],
-        stride: [winograd.tile; 2],
-        ..winograd.windows.clone()
-    };
-    let source = Operand { addressing: Addressing::Windows(tiles), ..problem.b.clone() };
-    bind_operand(&mut assembly, "source", &source, range, 0)?;
-    assembly.fragment("points", STORE_VALUES).bind("points", points);
-    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
-    assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
-}
-
-fn transform_outputs(
-    winograd: &Winograd<'_>,
-    pieces: &Pieces<'_>,
-    region: &Region,
-    operands: &Operands<'_>,
-    profile: &DeviceProfile,
-) -> Result<Dispatch> {
-    let (windows, n) = (winograd.windows, pieces.dims().1);
-    let images = region.len(n) / winograd.pixels();
-    let [_, _, plane] = winograd.planes(images);
-    let mut assembly = assembly(winograd, OUTPUTS, plane, operands)?;
-    let [down, across] = winograd.tiles();
-    for (name, value) in [
-        ("tiles", images * down * across),
-        ("columns", winograd.columns(images)),
-        ("rows", winograd.problem.m),
-        ("down", down),
-        ("across", across),
-        ("height", windows.output[0]),
-        ("width", windows.output[1]),
-    ] {
-        assembly.size("", name, value)?;
+impl Transforms<'_> {
+    /// A body that transforms an item an invocation, of so many that a point has.
+    fn assembly(&self, body: ShaderFile, plane: usize) -> Result<Assembly> {
+        let mut assembly = Assembly::new(self.operands.op, body, self.operands.arena());
+        assembly.common(GRID).common(if self.winograd.tile == 2 { TWO } else { FOUR });
+        assembly.constant("", "WG_X", word(LANES)).constant("", "WG_Y", word(1));
+        assembly.size("", "plane", plane)?;
+        Ok(assembly)
     }
-    let points = values(winograd, images, 2, Access::Read);
-    let moved = points.range.end;
-    assembly.fragment("points", LOAD_VALUES).bind("points", points);
-    assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
-    let moved = moved + bind_output(&mut assembly, pieces, region)?;
-    let work = Work { flops: TRANSFORM * winograd.moved(images)[2], bytes: moved as f64 };
-    assembly.dispatch(profile, plane.div_ceil(LANES) as u64, work)
+
+    /// Binds the values of all points, in a scratch buffer; returns their bytes.
+    fn bind_points(&self, assembly: &mut Assembly, images: usize, number: usize, access: Access) -> u64 {
+        let bytes = self.winograd.scratch(images)[number];
+        let points = Binding { slot: Slot::Scratch(number), range: 0..bytes, access, element: DType::F32.size() };
+        assembly
+            .fragment("points", if access == Access::Read { LOAD_VALUES } else { STORE_VALUES })
+            .bind("points", points);
+        assembly.constant("points", "Elem", Value::Type(wgsl(DType::F32)));
+        bytes
+    }
+
+    fn filters(&self, region: &Region) -> Result<Dispatch> {
+        let Transforms { winograd, pieces, .. } = *self;
+        let (problem, [plane, ..]) = (winograd.problem, winograd.planes(0));
+        let mut assembly = self.assembly(FILTERS, plane)?;
+        assembly.size("", "rows", problem.m)?.size("", "channels", winograd.windows.channels)?;
+        let range = bytes(pieces.operand(&problem.a, region, pieces.dims().0), problem.a.dtype);
+        let read = range.end - range.start;
+        bind_operand(&mut assembly, "source", &problem.a, range, 0)?;
+        let moved = read + self.bind_points(&mut assembly, 0, 0, Access::Write);
+        let work = Work { flops: TRANSFORM * winograd.moved(0)[0], bytes: moved as f64 };
+        assembly.dispatch(self.profile, plane.div_ceil(LANES) as u64, work)
+    }
+
+    fn images(&self, region: &Region) -> Result<Dispatch> {
+        let Transforms { winograd, pieces, .. } = *self;
+        let (problem, n) = (winograd.problem, pieces.dims().1);
+        let images = region.len(n) / winograd.pixels();
+        let [_, plane, _] = winograd.planes(images);
+        let mut assembly = self.assembly(IMAGES, plane)?;
+        assembly.size("", "tiles", images * winograd.tiles().iter().product::<usize>())?;
+        assembly.size("", "columns", winograd.columns(images))?.size("", "channels", winograd.windows.channels)?;
+        let range = bytes(pieces.operand(&problem.b, region, n), problem.b.dtype);
+        let read = range.end - range.start;
+        // The parts of an image under its tiles are windows themselves.
+        let tiles = Windows {
+            output: winograd.tiles(),
+            kernel: [winograd.side(); 2],
+            stride: [winograd.tile; 2],
+            ..winograd.windows.clone()
+        };
+        let source = Operand { addressing: Addressing::Windows(tiles), ..problem.b.clone() };
+        bind_operand(&mut assembly, "source", &source, range, 0)?;
+        let moved = read + self.bind_points(&mut assembly, images, 1, Access::Write);
+        let work = Work { flops: TRANSFORM * winograd.moved(images)[1], bytes: moved as f64 };
+        assembly.dispatch(self.profile, plane.div_ceil(LANES) as u64, work)
+    }
+
+    fn outputs(&self, region: &Region) -> Result<Dispatch> {
+        let Transforms { winograd, pieces, .. } = *self;
+        let (windows, n) = (winograd.windows, pieces.dims().1);
+        let images = region.len(n) / winograd.pixels();
+        let [_, _, plane] = winograd.planes(images);
+        let mut assembly = self.assembly(OUTPUTS, plane)?;
+        let [down, across] = winograd.tiles();
+        for (name, value) in [
+            ("tiles", images * down * across),
+            ("columns", winograd.columns(images)),
+            ("rows", winograd.problem.m),
+            ("down", down),
+            ("across", across),
+            ("height", windows.output[0]),
+            ("width", windows.output[1]),
+        ] {
+            assembly.size("", name, value)?;
+        }
+        let moved = self.bind_points(&mut assembly, images, 2, Access::Read);
+        let moved = moved + bind_output(&mut assembly, pieces, region)?;
+        let work = Work { flops: TRANSFORM * winograd.moved(images)[2], bytes: moved as f64 };
+        assembly.dispatch(self.profile, plane.div_ceil(LANES) as u64, work)
+    }
 }
