@@ -5,7 +5,10 @@ use crate::layout::{DType, Layout, count};
 use crate::op::Op;
 use crate::op::activation::Activation;
 use crate::op::conv2d::Conv2d;
-use crate::op::integer::{BinaryConv2d, BinaryMatmul, IntegerConv2d, IntegerMatmul, IntegerOutput, Numbers, Sizes};
+use crate::op::integer::binary::{BinaryConv2d, BinaryMatmul};
+use crate::op::integer::conv2d::IntegerConv2d;
+use crate::op::integer::matmul::{IntegerMatmul, Sizes};
+use crate::op::integer::{IntegerOutput, Numbers};
 use crate::op::quantize::{Granularity, QuantLayout};
 use crate::reference::{Expected, HostData, HostTensor, Random, Select, TINY, Twin, U, Value, activate, layouts};
 
@@ -127,8 +130,8 @@ impl Twin for IntegerMatmul {
         let Layout { shape, dtype, .. } = infer(self, inputs)?;
         let (x, weight) = (&inputs[0], &inputs[1]);
         let Sizes { m, n, k, .. } = self.sizes(&x.layout(), &weight.layout())?;
-        let numbers = self.with().numbers();
-        let unsigned = self.unsigned(&[x.dtype(), weight.dtype()]);
+        let numbers = self.common().numbers();
+        let unsigned = self.common().unsigned([x.dtype(), weight.dtype()]);
         let factors = [
             Factor::of(0, &numbers, inputs, unsigned[0], false),
             Factor::of(1, &numbers, inputs, unsigned[1], is_one(self.weight.as_ref())),
@@ -188,7 +191,7 @@ impl Twin for IntegerMatmul {
         if let Some(weight) = &mut op.weight {
             weight.shape = weight.shape.iter().map(|&own| size(own)).collect();
             let planes = weight.planes().ok()?;
-            let numbers = self.with().numbers();
+            let numbers = self.common().numbers();
             for (number, plane) in [Some(1), numbers.scales[1], numbers.zeros[1]].into_iter().zip(planes) {
                 if let Some(number) = number {
                     small[number].shape = plane.shape;
@@ -216,8 +219,8 @@ impl Twin for IntegerConv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let sizes = self.sizes(&x.layout(), &weight.layout())?;
         let ([_, c, h, w], [o, channels, kh, kw]) = (sizes.x, sizes.weight);
-        let numbers = self.with().numbers();
-        let unsigned = self.unsigned(&[x.dtype(), weight.dtype()]);
+        let numbers = self.common().numbers();
+        let unsigned = self.common().unsigned([x.dtype(), weight.dtype()]);
         let factors = [
             Factor::of(0, &numbers, inputs, unsigned[0], true),
             Factor::of(1, &numbers, inputs, unsigned[1], is_one(self.weight.as_ref())),
@@ -275,7 +278,7 @@ impl Twin for IntegerConv2d {
         let c = groups * channels;
         layouts[0].shape[1] = if inputs[0].dtype == DType::U32 { c.div_ceil(4) } else { c };
         let mut op = IntegerConv2d { groups, ..self.clone() };
-        let numbers = self.with().numbers();
+        let numbers = self.common().numbers();
         let counted = [numbers.zeros[1], numbers.scales[1], numbers.bias];
         for number in counted.into_iter().flatten().filter(|&number| inputs[number].len() > 1) {
             layouts[number].shape = vec![o];
@@ -311,7 +314,7 @@ impl Twin for BinaryMatmul {
     fn twin(&self, inputs: &[HostTensor], select: &Select) -> Result<Vec<Expected>> {
         let Layout { shape, dtype, .. } = infer(self, inputs)?;
         let [n, k] = self.weight.matrix()?;
-        let numbers = self.with().numbers();
+        let numbers = self.common().numbers();
         let scales = [0, 1].map(|side| Factor::of(side, &numbers, inputs, false, false));
         let ending = Ending { output: self.output, activation: self.activation };
         Ok(vec![Expected::compute(&shape, dtype, select, |at| {
@@ -334,7 +337,7 @@ impl Twin for BinaryConv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let (c, h, w) = (x.shape[1], x.shape[2], x.shape[3]);
         let &[o, channels, kh, kw] = &self.weight.shape[..] else { return Ok(Vec::new()) };
-        let numbers = self.with().numbers();
+        let numbers = self.common().numbers();
         let scales = [0, 1].map(|side| Factor::of(side, &numbers, inputs, false, false));
         let ending = Ending { output: self.output, activation: self.activation };
         let pixels = shape[2] * shape[3];
