@@ -12,17 +12,21 @@ use tilewise::{
     QuantType,
 };
 
-/// Bytes of the whole range, its ends more often than chance has it.
-fn bytes(random: &mut Random, shape: &[usize], dtype: DType) -> HostTensor {
-    let len = shape.iter().product();
-    let draw = |random: &mut Random| match random.below(8) {
+/// A byte of the whole range, its ends more often than chance has it.
+fn byte(random: &mut Random) -> u8 {
+    match random.below(8) {
         0 => 0x80,
         1 => 0x7F,
         2 => 0xFF,
         3 => 0,
         _ => random.below(256) as u8,
-    };
-    let drawn: Vec<u8> = (0..len).map(|_| draw(random)).collect();
+    }
+}
+
+/// Such bytes.
+fn bytes(random: &mut Random, shape: &[usize], dtype: DType) -> HostTensor {
+    let len = shape.iter().product();
+    let drawn: Vec<u8> = (0..len).map(|_| byte(random)).collect();
     match dtype {
         DType::U8 => HostTensor::new(shape, &drawn).unwrap(),
         _ => HostTensor::new(shape, &drawn.iter().map(|&byte| byte as i8).collect::<Vec<_>>()).unwrap(),
@@ -279,6 +283,112 @@ fn convolutions_of_words_stay_in_words() {
             inputs.extend(bias.then(|| HostTensor::new(&[o], &(0..o as i32).collect::<Vec<_>>()).unwrap()));
             check(&op, &inputs);
         }
+    }
+}
+
+/// Ends of sums with scales of powers of two, so that floats are exact.
+fn ends() -> [IntegerOutput; 5] {
+    [
+        IntegerOutput::Sums,
+        IntegerOutput::Floats(DType::F32),
+        IntegerOutput::Quantized { dtype: DType::I8, zero: -128 },
+        IntegerOutput::Quantized { dtype: DType::U8, zero: 255 },
+        IntegerOutput::Words { zero: 127 },
+    ]
+}
+
+/// A convolution of channels by themselves with everything that its end takes, zero points at an end of their range: x as bytes, or in words.
+fn depthwise(
+    random: &mut Random,
+    op: &IntegerConv2d,
+    ([n, c, h, w], kernel): ([usize; 4], [usize; 2]),
+    x: DType,
+    greatest: bool,
+) -> (IntegerConv2d, Vec<HostTensor>) {
+    let scaled = op.output != IntegerOutput::Sums;
+    let op = IntegerConv2d { groups: c, zeros: [true; 2], scales: [scaled; 2], bias: true, ..op.clone() };
+    let image = match x {
+        DType::U32 => {
+            let shape = [n, c.div_ceil(4), h, w];
+            let words: Vec<u32> =
+                (0..shape.iter().product()).map(|_| u32::from_le_bytes([0; 4].map(|_: u8| byte(random)))).collect();
+            HostTensor::new(&shape, &words).unwrap()
+        }
+        dtype => bytes(random, &[n, c, h, w], dtype),
+    };
+    let weight = if greatest { DType::U8 } else { DType::I8 };
+    let own = if x == DType::U32 { DType::I8 } else { x };
+    let mut inputs = vec![
+        image,
+        bytes(random, &[c, 1, kernel[0], kernel[1]], weight),
+        end(own, &[1], greatest),
+        bytes(random, &[c], weight),
+    ];
+    if scaled {
+        inputs.extend([floats(&[1], |_| 2f32.powi(-9)), floats(&[c], |i| 2f32.powi(i as i32 % 3 - 1))]);
+    }
+    inputs.push(match op.output {
+        IntegerOutput::Floats(_) => floats(&[c], |i| i as f32 * 0.5 - 1.0),
+        _ => HostTensor::new(&[c], &(0..c as i32).map(|i| 777 * i - 1500).collect::<Vec<_>>()).unwrap(),
+    });
+    (op, inputs)
+}
+
+#[test]
+fn channels_by_themselves_slide_to_the_bit() {
+    let mut random = Random::new(15);
+    let pad = |top, left, bottom, right| Padding { top, left, bottom, right };
+    let cases = [
+        // x, kernel, stride, dilation, padding
+        ([1, 6, 9, 8], [3, 3], [1, 1], [1, 1], pad(1, 1, 1, 1)),
+        ([2, 5, 7, 13], [3, 3], [2, 2], [1, 1], pad(1, 1, 0, 2)),
+        ([1, 3, 11, 17], [3, 3], [3, 3], [1, 1], pad(0, 2, 1, 0)),
+        ([1, 2, 6, 12], [3, 2], [1, 2], [2, 3], pad(2, 3, 2, 3)),
+        ([1, 4, 5, 16], [5, 5], [2, 1], [1, 1], pad(2, 4, 2, 0)),
+        ([1, 2, 4, 20], [2, 4], [2, 3], [3, 2], pad(3, 5, 0, 1)),
+        ([3, 7, 1, 1], [1, 1], [1, 1], [1, 1], pad(0, 0, 0, 0)),
+        ([2, 5, 1, 1], [3, 3], [1, 1], [1, 1], pad(1, 1, 1, 1)),
+        ([1, 2, 3, 2], [3, 3], [1, 1], [2, 2], pad(2, 3, 2, 3)),
+        // Two runs of a row where a driver of the CPU has them, the last one ragged, or of whole words.
+        ([1, 2, 2, 262], [1, 3], [1, 1], [1, 1], pad(0, 1, 0, 1)),
+        ([1, 2, 2, 264], [1, 3], [1, 1], [1, 1], pad(0, 1, 0, 1)),
+    ];
+    let types = [DType::I8, DType::U32, DType::U8];
+    for (case, (x, kernel, stride, dilation, padding)) in cases.into_iter().enumerate() {
+        // Each case meets two ends, so that all of them meet bytes and words, and both ends of the range.
+        for (number, output) in [case % 5, (case + 2) % 5].map(|end| (end, ends()[end])) {
+            let (dtype, greatest) = (types[(case / 5 + number) % 3], case % 2 == 0);
+            let op = IntegerConv2d { stride, dilation, padding, output, ..Default::default() };
+            let (op, inputs) = depthwise(&mut random, &op, (x, kernel), dtype, greatest);
+            for gpu in small_tiles() {
+                let plans = verify::plans(gpu.profile(), &op, &inputs).unwrap();
+                let slide: Vec<&Plan> = plans.iter().filter(|plan| plan.variant == "whole/depthwise").collect();
+                assert!(!slide.is_empty());
+                for plan in slide {
+                    let report = verify::plan(&gpu, &op, plan, &inputs).unwrap();
+                    report.assert_strict();
+                    assert_eq!(report.exact_mismatches, 0, "{op:?} {report}");
+                }
+            }
+        }
+    }
+}
+
+/// Windows of too many taps for registers, in words that nothing else reads.
+#[test]
+fn large_windows_of_words_do_not_slide() {
+    let mut random = Random::new(16);
+    for (kernel, dilation) in [([9, 9], [1, 1]), ([2, 2], [40, 1])] {
+        let output = IntegerOutput::Words { zero: 1 };
+        let op = IntegerConv2d { padding: Padding::all(20), dilation, output, ..Default::default() };
+        let (op, inputs) = depthwise(&mut random, &op, ([1, 5, 6, 7], kernel), DType::U32, true);
+        let layouts: Vec<Layout> = inputs.iter().map(HostTensor::layout).collect();
+        for gpu in small_tiles() {
+            let plan = op.plan(gpu.profile(), &layouts).unwrap();
+            assert_eq!(plan.variant, "whole/planes", "{plan}");
+            assert!(plan.passed_over.iter().any(|why| why.starts_with("whole/depthwise")), "{plan}");
+        }
+        check(&op, &inputs);
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Case {
 }
 
 /// Op, what its sizes mean, and the table's.
-pub const TABLE: [(&str, &str, &[&str]); 26] = [
+pub const TABLE: [(&str, &str, &[&str]); 27] = [
     (
         "matmul",
         "MxNxK, or BATCHxMxNxK",
@@ -73,6 +73,11 @@ pub const TABLE: [(&str, &str, &[&str]); 26] = [
     ),
     ("winograd", "NxCxHxWxO: 3x3, padded, Precision::Winograd", &["8x64x56x56x64", "8x256x14x14x256"]),
     ("depthwise", "NxCxHxWxKERNELxSTRIDE, padded by half the kernel", &["8x64x56x56x3x1", "8x64x56x56x3x2"]),
+    (
+        "int8_depthwise",
+        "NxCxHxWxKERNELxSTRIDE, padded by half the kernel: int8 by int8, dequantized",
+        &["8x64x56x56x3x1", "8x64x56x56x3x2"],
+    ),
     ("max_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2", "1x64x224x224x7x2"]),
     ("avg_pool2d", "NxCxHxWxKERNELxSTRIDE", &["8x64x56x56x2x2", "8x64x112x112x3x2"]),
     ("softmax", "ROWSxCOLUMNS", &["1024x1024", "64x65536", "16384x127"]),
@@ -139,6 +144,12 @@ fn int8(op: &str, sizes: &[usize]) -> Option<OnLayouts> {
             let padding = Padding::all(kernel / 2);
             let op = IntegerConv2d { stride: [stride; 2], padding, scales, output, ..Default::default() };
             (Box::new(op), vec![int8(&[n, c, h, w]), int8(&[o, c, kernel, kernel]), scale(1), scale(o)])
+        }
+        ("int8_depthwise", &[n, c, h, w, kernel, stride]) => {
+            let (scales, output) = ([true; 2], IntegerOutput::Floats(DType::F32));
+            let (padding, groups) = (Padding::all(kernel / 2), c);
+            let op = IntegerConv2d { stride: [stride; 2], padding, groups, scales, output, ..Default::default() };
+            (Box::new(op), vec![int8(&[n, c, h, w]), int8(&[c, 1, kernel, kernel]), scale(1), scale(c)])
         }
         _ => return None,
     })

@@ -1,9 +1,5 @@
-// Whole numbers, quantized again, four rows to a word: rounded to the nearest, of two to the even one, plus a zero point, within a range.
-// Rows beyond the last are 0.
+// Codes of whole numbers, four rows to a word. Rows beyond the last are 0.
 struct Params {
-    least: f32, // of the range, less the zero point
-    most: f32,
-    zero: i32,
     rows: u32,
 }
 
@@ -16,8 +12,7 @@ fn store_rows(column: Column, first: u32, rows: Rows, sums: Sums) {
     var word = 0u;
     // unroll
     for (var i = 0u; i < GROUP; i++) {
-        let rounded = round(clamp(value_of(column, rows[i], sums[i]), params.least, params.most));
-        let code = bitcast<u32>(i32(rounded) + params.zero) & 255u;
+        let code = bitcast<u32>(element(rows[i].terms, column.terms, sums[i])) & 255u;
         word |= select(0u, code << (8u * i), first + i < params.rows);
     }
     data[place(column.state, first / GROUP)] = word;

@@ -1,7 +1,7 @@
 //! Contractions: matrix products and everything that is one in disguise.
 
 mod cpu;
-mod depthwise;
+pub(crate) mod depthwise;
 mod gpu;
 mod panels;
 mod parts;
@@ -875,9 +875,21 @@ fn bind_residual(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) 
 /// writes.
 pub(crate) fn bind_whole_output(assembly: &mut Assembly, op: &'static str, problem: &Contraction) -> Result<u64> {
     let pieces = Pieces { op, problem, tile: (1, 1), step: 1, parts: 1, feeds: None };
+    bind_output(assembly, &pieces, &whole_region(problem))
+}
+
+/// Those of what elements are, for a body that has sums in floats and stores in a way of its own. Returns the bytes that they read.
+pub(crate) fn bind_whole_elements(assembly: &mut Assembly, op: &'static str, problem: &Contraction) -> Result<u64> {
+    activation(assembly, problem.activation);
+    let pieces = Pieces { op, problem, tile: (1, 1), step: 1, parts: 1, feeds: None };
+    let Some(whole) = &problem.whole else { return Ok(0) };
+    whole.bind_elements(assembly, &pieces, &whole_region(problem), true)
+}
+
+fn whole_region(problem: &Contraction) -> Region {
     let mut sizes = problem.batch.clone();
     sizes.extend([problem.m, problem.n, problem.k]);
-    bind_output(assembly, &pieces, &Region::whole(&sizes))
+    Region::whole(&sizes)
 }
 
 /// The part of the epilogue that knows where results go. Returns the bytes that it writes.

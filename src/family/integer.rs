@@ -3,6 +3,8 @@
 //!
 //! What follows from constant operands alone is prepared once, as of any plan.
 
+mod depthwise;
+
 use super::{LOAD_BYTES, LOAD_VALUES, STORE_BYTES, STORE_VALUES, STRIDES};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
@@ -150,6 +152,8 @@ pub struct IntegerContraction {
 pub enum Variant {
     /// By products of words.
     Products(contraction::Variant),
+    /// In words that slide through registers, where each channel is by itself.
+    Depthwise,
     /// Four channels at once, where each is by itself.
     Planes,
 }
@@ -177,10 +181,15 @@ pub(crate) fn candidates(
     profile: &DeviceProfile,
     choice: Option<&str>,
 ) -> Vec<Candidate<Variant>> {
+    let depthwise = Candidate {
+        variant: Variant::Depthwise,
+        name: "whole/depthwise".into(),
+        why: "groups of one channel: words slide through registers".into(),
+    };
     let why = "groups of one channel: four of them are a word".into();
-    let planes = Candidate { variant: Variant::Planes, name: "whole/planes".into(), why };
+    let alone = vec![depthwise, Candidate { variant: Variant::Planes, name: "whole/planes".into(), why }];
     if problem.planes.is_some() {
-        return vec![planes];
+        return alone;
     }
     let layouts = layouts(problem, operands);
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
@@ -188,7 +197,7 @@ pub(crate) fn candidates(
         let Candidate { variant, name, why } = candidate;
         Candidate { variant: Variant::Products(variant), name, why }
     });
-    problem.depthwise.is_some().then_some(planes).into_iter().chain(products).collect()
+    problem.depthwise.is_some().then_some(alone).into_iter().flatten().chain(products).collect()
 }
 
 /// The layouts of the inputs, and of what is made for the contraction.
@@ -217,10 +226,12 @@ pub(crate) fn build(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Built> {
-    let problem = match (variant, &problem.depthwise) {
-        (Variant::Planes, Some(depthwise)) => depthwise,
+    let packed = match (variant, &problem.depthwise) {
+        (Variant::Planes | Variant::Depthwise, Some(depthwise)) => depthwise,
         _ => problem,
     };
+    let in_place = (*variant == Variant::Depthwise).then(|| depthwise::in_place(packed));
+    let problem = in_place.as_ref().unwrap_or(packed);
     let layouts = layouts(problem, operands);
     let inputs = operands.inputs.len();
     let own = Operands { op: operands.op, inputs: &layouts, outputs: operands.outputs };
@@ -228,6 +239,12 @@ pub(crate) fn build(
     let narrow = problem.narrow.as_ref().filter(|_| fused.is_none());
     let contraction = fused.as_ref().unwrap_or(&problem.contraction);
     let mut built = match (variant, &problem.planes) {
+        (Variant::Depthwise, _) => {
+            let kernels = Kernels { operands: &own, profile, moved: &|slot| slot };
+            let at_once = IntegerContraction { contraction: contraction.clone(), ..problem.clone() };
+            let (dispatch, aligned) = depthwise::build(&kernels, &at_once, packed)?;
+            Built { aligned, ..Built::scalar(vec![dispatch]) }
+        }
         (Variant::Products(variant), _) => contraction::build(contraction, variant, &own, profile)?,
         (Variant::Planes, Some(windows)) => Built::scalar(vec![planes(problem, contraction, windows, &own, profile)?]),
         (Variant::Planes, None) => {
@@ -281,8 +298,9 @@ pub(crate) fn build(
     }
     built.dispatches = dispatches;
     built.aligned = built.aligned.into_iter().map(moved).filter(|slot| !matches!(slot, Slot::Scratch(_))).collect();
-    // Operands that are read in words where they lie.
-    for side in problem.sides.iter().filter(|side| side.pack.is_none()) {
+    // Operands that are read in words where they lie; of those that slide it has been said.
+    let read = |side: &&Side| side.pack.is_none() && *variant != Variant::Depthwise;
+    for side in problem.sides.iter().filter(read) {
         built.aligned.push(Slot::Input(side.input));
     }
     Ok(built)
@@ -321,6 +339,28 @@ impl Kernels<'_> {
         assembly.fragment(hook, file).constant(hook, "Elem", Value::Type(elem));
         assembly.bind(hook, Binding { slot, range: 0..bytes, access, element });
         Ok(bytes)
+    }
+
+    /// An input as a whole.
+    fn input(&self, number: usize, elem: &'static str, element: u64) -> Whole {
+        let bytes = self.operands.inputs[number].bytes();
+        Whole { slot: Slot::Input(number), bytes, access: Access::Read, elem, element }
+    }
+
+    /// Fills the hooks of the zero points where each channel is by itself. Returns the bytes that they read.
+    fn bind_zeros(&self, assembly: &mut Assembly, [weight, x]: &[Side; 2]) -> Result<u64> {
+        let mut moved = 0;
+        for (hook, name, side) in [("x_zero", "X_FLIP", x), ("w_zero", "W_FLIP", weight)] {
+            assembly.constant("", name, flip(side.unsigned));
+            match side.zero {
+                Some((number, _)) => moved += self.bind(assembly, hook, LOAD_BYTES, self.input(number, "u32", 1))?,
+                None => {
+                    assembly.fragment(hook, SAME).constant(hook, "Elem", Value::Type("u32"));
+                    assembly.constant(hook, "NUMBER", Value::U32(0));
+                }
+            }
+        }
+        Ok(moved)
     }
 
     fn dispatch(&self, assembly: Assembly, items: usize, bytes: u64) -> Result<Dispatch> {
@@ -384,13 +424,6 @@ impl Kernels<'_> {
         let (batch, size) = &side.terms;
         let items = count(batch) * size;
         let mut moved = items as u64 * TERM as u64 * DType::U32.size();
-        let input = |number: usize, elem: &'static str, element: u64| Whole {
-            slot: Slot::Input(number),
-            bytes: self.operands.inputs[number].bytes(),
-            access: Access::Read,
-            elem,
-            element,
-        };
         let none = |assembly: &mut Assembly, hook: &'static str, elem: &'static str, number: u32| {
             assembly.fragment(hook, SAME).constant(hook, "Elem", Value::Type(elem));
             assembly.constant(hook, "NUMBER", Value::U32(number));
@@ -399,13 +432,13 @@ impl Kernels<'_> {
         match side.zero.filter(|_| problem.planes.is_none()) {
             // Planes have their zero points taken off before they are multiplied.
             None if problem.planes.is_some() => none(&mut assembly, "zero", "u32", flipped(side.unsigned)),
-            Some((number, _)) => moved += self.bind(&mut assembly, "zero", LOAD_BYTES, input(number, "u32", 1))?,
+            Some((number, _)) => moved += self.bind(&mut assembly, "zero", LOAD_BYTES, self.input(number, "u32", 1))?,
             None => none(&mut assembly, "zero", "u32", 0),
         }
         match side.scale {
             Some((number, _)) => {
                 let dtype = self.operands.inputs[number].dtype;
-                let scale = input(number, wgsl(dtype), dtype.size());
+                let scale = self.input(number, wgsl(dtype), dtype.size());
                 moved += self.bind(&mut assembly, "scale", LOAD_VALUES, scale)?;
             }
             None => none(&mut assembly, "scale", "f32", 1),
@@ -413,7 +446,7 @@ impl Kernels<'_> {
         match side.bias {
             Some((number, _)) => {
                 let dtype = self.operands.inputs[number].dtype;
-                let bias = input(number, wgsl(dtype), dtype.size());
+                let bias = self.input(number, wgsl(dtype), dtype.size());
                 moved += self.bind(&mut assembly, "bias", LOAD_VALUES, bias)?;
             }
             None => none(&mut assembly, "bias", "u32", 0),
@@ -459,28 +492,12 @@ fn planes(
 ) -> Result<Dispatch> {
     let kernels = Kernels { operands, profile, moved: &|slot| slot };
     let mut assembly = kernels.assembly(PLANES);
-    let [weight, x] = &problem.sides;
     let mut moved = 0;
-    let numbered = |number: usize, element: u64| Whole {
-        slot: Slot::Input(number),
-        bytes: operands.inputs[number].bytes(),
-        access: Access::Read,
-        elem: "u32",
-        element,
-    };
     for (hook, operand) in [("x", &contraction.b), ("w", &contraction.a)] {
-        moved += kernels.bind(&mut assembly, hook, LOAD_VALUES, numbered(operand.input, DType::U32.size()))?;
+        let words = kernels.input(operand.input, "u32", DType::U32.size());
+        moved += kernels.bind(&mut assembly, hook, LOAD_VALUES, words)?;
     }
-    for (hook, name, side) in [("x_zero", "X_FLIP", x), ("w_zero", "W_FLIP", weight)] {
-        assembly.constant("", name, flip(side.unsigned));
-        match side.zero {
-            Some((number, _)) => moved += kernels.bind(&mut assembly, hook, LOAD_BYTES, numbered(number, 1))?,
-            None => {
-                assembly.fragment(hook, SAME).constant(hook, "Elem", Value::Type("u32"));
-                assembly.constant(hook, "NUMBER", Value::U32(0));
-            }
-        }
-    }
+    moved += kernels.bind_zeros(&mut assembly, &problem.sides)?;
     moved += contraction::bind_whole_output(&mut assembly, operands.op, contraction)?;
     let pixels = windows.output[0] * windows.output[1];
     let items = contraction.n * contraction.m.div_ceil(4);
@@ -497,7 +514,7 @@ fn planes(
         ("step_w", windows.stride[1]),
         ("tap_h", windows.dilation[0]),
         ("tap_w", windows.dilation[1]),
-        ("zero_stride", usize::from(weight.zero.is_some_and(|zero| zero.1))),
+        ("zero_stride", usize::from(problem.sides[0].zero.is_some_and(|zero| zero.1))),
     ] {
         assembly.size("", name, value)?;
     }

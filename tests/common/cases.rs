@@ -160,6 +160,25 @@ pub fn integer_ops(dtype: DType) -> Vec<(Box<dyn Twin>, Vec<Layout>)> {
             Box::new(IntegerConv2d { groups: 6, output: IntegerOutput::Words { zero: 2 }, ..Default::default() }),
             vec![u32s(&[2, 2, 7, 5]), i8s(&[6, 1, 3, 3])],
         ),
+        // Of such, rows of whole words.
+        (
+            Box::new(IntegerConv2d {
+                padding: Padding::all(1),
+                groups: 6,
+                output: IntegerOutput::Quantized { dtype: DType::I8, zero: 2 },
+                ..Default::default()
+            }),
+            vec![i8s(&[1, 6, 5, 8]), i8s(&[6, 1, 3, 3])],
+        ),
+        (
+            Box::new(IntegerConv2d {
+                padding: Padding::all(1),
+                groups: 6,
+                output: IntegerOutput::Words { zero: 2 },
+                ..Default::default()
+            }),
+            vec![u32s(&[1, 2, 5, 8]), i8s(&[6, 1, 3, 3])],
+        ),
     ];
     let scheme = QuantScheme { scales: dtype, ..Default::default() };
     let weight = QuantLayout::new(scheme, &[12, 8, 3, 3]).unwrap();

@@ -16,67 +16,35 @@ use crate::profile::{Class, DeviceProfile};
 use crate::split::{Divisible, Region, bytes, split};
 
 /// Vectors of the image that a lane may hold: of 7 x 7 windows at a stride of 2 those of four rows are 52.
-const MOST_HELD: usize = 64;
+pub(crate) const MOST_HELD: usize = 64;
 /// Multiply-adds of vectors in a step: seven times seven taps of four rows are 196. Above, the compiler would take more than a second.
-const MOST_UNROLLED: usize = 200;
+pub(crate) const MOST_UNROLLED: usize = 200;
 /// Fours of outputs along a row that an invocation of a driver on the CPU computes, at most. Long runs read memory as it lies:
 /// 8x64x112x112 with 3x3 windows took 18.8 ms in two runs a row, 10.1 in one; copying it takes 5.8.
 const CPU_RUN: usize = 64;
 
-/// A convolution as the body sees it: what its constants and its grid follow from.
-pub(super) struct Depthwise<'a> {
-    windows: &'a Windows,
+/// Windows that slide over a plane: what the constants and the grid of a body follow from.
+#[derive(Clone, Copy)]
+pub(crate) struct Slide<'a> {
+    pub windows: &'a Windows,
     /// Rows of an invocation's outputs.
-    rows: usize,
+    pub rows: usize,
+}
+
+/// A convolution as the body sees it.
+pub(super) struct Depthwise<'a> {
+    slide: Slide<'a>,
     /// How rows of the image are loaded, and how those of the output are stored.
     input: Fours,
     output: Fours,
 }
 
-impl<'a> Depthwise<'a> {
-    /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) for problems that are none, or whose windows take too many registers.
-    pub fn of(problem: &'a Contraction, variant: &Variant, operands: &Operands<'_>) -> Result<Self> {
-        let op = operands.op;
-        let Addressing::Windows(windows) = &problem.b.addressing else {
-            return Err(unfit(op, "operands without windows", 1, 0));
-        };
-        let input = Fours::of(&operands.inputs[problem.b.input], [windows.input[1]]);
-        let output = Fours::of(&operands.outputs[0], [windows.output[1]]);
-        let depthwise = Depthwise { windows, rows: variant.per_lane.1 as usize / VECTOR, input, output };
-        let column = problem.addend.as_ref().map_or(0, |addend| addend.column);
-        for (what, needed, available) in [
-            ("types but f32", usize::from([problem.b.dtype, problem.out.dtype] != [DType::F32; 2]), 0),
-            ("transposed windows", windows.transposed.into(), 0),
-            ("batch dimensions", problem.batch.len(), 1),
-            ("channels of a group but one", windows.channels.abs_diff(1), 0),
-            ("strides of an addend along a plane", column, 0),
-            ("residuals", problem.residual.is_some().into(), 0),
-            ("vectors of an invocation", depthwise.held(), MOST_HELD),
-            ("multiply-adds of a step", depthwise.rows.saturating_mul(problem.k), MOST_UNROLLED),
-            ("elements between planes", depthwise.between_planes(problem), 0),
-        ] {
-            if needed > available {
-                return Err(unfit(op, what, needed, available));
-            }
-        }
-        Ok(depthwise)
-    }
-
-    /// Elements by which planes lie apart from whole numbers of them.
-    fn between_planes(&self, problem: &Contraction) -> usize {
-        let (plane, out) = (self.plane(), self.pixels());
-        let inputs = self.windows.batch.iter().chain([&self.windows.image]).map(|stride| stride % plane);
-        let outer = problem.out.columns.map_or(0, |(_, stride)| stride);
-        let outputs = problem.out.batch.iter().chain([&problem.out.row, &outer]).map(|stride| stride % out);
-        inputs.chain(outputs).max().unwrap_or(0)
-    }
-
-    fn plane(&self) -> usize {
+impl Slide<'_> {
+    pub fn plane(&self) -> usize {
         self.windows.input.iter().product()
     }
 
-    fn pixels(&self) -> usize {
+    pub fn pixels(&self) -> usize {
         self.windows.output.iter().product()
     }
 
@@ -92,37 +60,114 @@ impl<'a> Depthwise<'a> {
     }
 
     /// Rows of the image that an invocation's windows meet.
-    fn in_rows(&self) -> usize {
+    pub fn in_rows(&self) -> usize {
         ((self.rows - 1).saturating_mul(self.windows.stride[0])).saturating_add(self.reach(0) + 1)
     }
 
     /// Vectors of a row that the windows of four outputs meet.
-    fn span(&self) -> usize {
+    pub fn span(&self) -> usize {
         let last = (VECTOR - 1).saturating_mul(self.windows.stride[1]).saturating_add(self.reach(1));
         (self.skipped().saturating_add(last) / VECTOR) + 1
     }
 
     /// Vectors of the image in registers.
-    fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.in_rows().saturating_mul(self.span())
     }
 
     /// Fours of outputs in a row.
-    fn fours(&self) -> usize {
+    pub fn fours(&self) -> usize {
         self.windows.output[1].div_ceil(VECTOR)
     }
 
     /// Rows of runs of a plane.
-    fn bands(&self) -> usize {
+    pub fn bands(&self) -> usize {
         self.windows.output[0].div_ceil(self.rows)
     }
 
     /// Fours of a run, and runs of a row.
-    fn runs(&self, class: Class) -> (usize, usize) {
+    pub fn runs(&self, class: Class) -> (usize, usize) {
         let fours = self.fours();
         // On GPUs neighbouring invocations move neighbouring vectors.
         let run = if class == Class::Cpu { fours.div_ceil(fours.div_ceil(CPU_RUN)) } else { 1 };
         (run, fours.div_ceil(run))
+    }
+
+    /// The constants of a body's windows.
+    pub fn bind(&self, assembly: &mut Assembly) {
+        for (name, value) in [
+            ("ROWS", self.rows),
+            ("KERNEL_H", self.windows.kernel[0]),
+            ("KERNEL_W", self.windows.kernel[1]),
+            ("STRIDE_H", self.windows.stride[0]),
+            ("STRIDE_W", self.windows.stride[1]),
+            ("DILATION_H", self.windows.dilation[0]),
+            ("DILATION_W", self.windows.dilation[1]),
+            ("SKIPPED", self.skipped()),
+        ] {
+            assembly.constant("", name, word(value));
+        }
+    }
+
+    /// The parameters of its grid: runs of so many fours, in bands of so many.
+    pub fn bind_runs(&self, assembly: &mut Assembly, class: Class) -> Result<()> {
+        let (run, runs) = self.runs(class);
+        for (name, value) in [
+            ("runs", runs),
+            ("run", run),
+            ("fours", self.fours()),
+            ("bands", self.bands()),
+            ("height", self.windows.input[0]),
+            ("width", self.windows.input[1]),
+            ("out_height", self.windows.output[0]),
+            ("out_width", self.windows.output[1]),
+            ("top", self.windows.padding[0]),
+            ("before", self.windows.padding[1].div_ceil(VECTOR)),
+        ] {
+            assembly.size("", name, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Depthwise<'a> {
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) for problems that are none, or whose windows take too many registers.
+    pub fn of(problem: &'a Contraction, variant: &Variant, operands: &Operands<'_>) -> Result<Self> {
+        let op = operands.op;
+        let Addressing::Windows(windows) = &problem.b.addressing else {
+            return Err(unfit(op, "operands without windows", 1, 0));
+        };
+        let input = Fours::of(&operands.inputs[problem.b.input], [windows.input[1]]);
+        let output = Fours::of(&operands.outputs[0], [windows.output[1]]);
+        let depthwise =
+            Depthwise { slide: Slide { windows, rows: variant.per_lane.1 as usize / VECTOR }, input, output };
+        let column = problem.addend.as_ref().map_or(0, |addend| addend.column);
+        for (what, needed, available) in [
+            ("types but f32", usize::from([problem.b.dtype, problem.out.dtype] != [DType::F32; 2]), 0),
+            ("transposed windows", windows.transposed.into(), 0),
+            ("batch dimensions", problem.batch.len(), 1),
+            ("channels of a group but one", windows.channels.abs_diff(1), 0),
+            ("strides of an addend along a plane", column, 0),
+            ("residuals", problem.residual.is_some().into(), 0),
+            ("vectors of an invocation", depthwise.slide.held(), MOST_HELD),
+            ("multiply-adds of a step", depthwise.slide.rows.saturating_mul(problem.k), MOST_UNROLLED),
+            ("elements between planes", depthwise.between_planes(problem), 0),
+        ] {
+            if needed > available {
+                return Err(unfit(op, what, needed, available));
+            }
+        }
+        Ok(depthwise)
+    }
+
+    /// Elements by which planes lie apart from whole numbers of them.
+    fn between_planes(&self, problem: &Contraction) -> usize {
+        let (plane, out) = (self.slide.plane(), self.slide.pixels());
+        let inputs = self.slide.windows.batch.iter().chain([&self.slide.windows.image]).map(|stride| stride % plane);
+        let outer = problem.out.columns.map_or(0, |(_, stride)| stride);
+        let outputs = problem.out.batch.iter().chain([&problem.out.row, &outer]).map(|stride| stride % out);
+        inputs.chain(outputs).max().unwrap_or(0)
     }
 
     /// The operands that are moved in vectors.
@@ -145,12 +190,12 @@ pub(super) struct Counts {
 
 impl Depthwise<'_> {
     pub fn counts(&self, problem: &Contraction, class: Class) -> Counts {
-        let planes = problem.batch[0] as f64 * problem.m as f64 * (problem.n / self.pixels()) as f64;
-        let (run, runs) = self.runs(class);
+        let planes = problem.batch[0] as f64 * problem.m as f64 * (problem.n / self.slide.pixels()) as f64;
+        let (run, runs) = self.slide.runs(class);
         // Before the first step the vectors are loaded that will slide.
-        let stride = self.windows.stride[1];
-        let loaded = self.in_rows() * (run * stride + self.span().saturating_sub(stride));
-        let stored = self.rows * run;
+        let stride = self.slide.windows.stride[1];
+        let loaded = self.slide.in_rows() * (run * stride + self.slide.span().saturating_sub(stride));
+        let stored = self.slide.rows * run;
         let (mut vectors, mut scalars) = (0, problem.k);
         for (fours, moved) in [(self.input, loaded), (self.output, stored)] {
             match fours {
@@ -159,7 +204,7 @@ impl Depthwise<'_> {
             }
         }
         Counts {
-            runs: planes * (self.bands() * runs) as f64,
+            runs: planes * (self.slide.bands() * runs) as f64,
             vectors: vectors as f64,
             scalars: scalars as f64,
             multiply_adds: (stored * VECTOR * problem.k) as f64,
@@ -174,14 +219,14 @@ pub(super) fn build(
     profile: &DeviceProfile,
 ) -> Result<Built> {
     let depthwise = Depthwise::of(problem, variant, operands)?;
-    let tile = (1, depthwise.pixels());
+    let tile = (1, depthwise.slide.pixels());
     let pieces = Pieces { op: operands.op, problem, tile, step: 1, parts: 1, feeds: None };
     let whole = Region::whole(&[problem.batch[0], problem.m, problem.n, problem.k]);
     let mut dispatches = Vec::new();
     for region in split(&pieces, whole, profile)? {
-        let rest = region.len(pieces.dims().1) % depthwise.pixels();
+        let rest = region.len(pieces.dims().1) % depthwise.slide.pixels();
         if rest > 0 {
-            return Err(unfit(operands.op, "pixels of an image in a part", depthwise.pixels(), rest));
+            return Err(unfit(operands.op, "pixels of an image in a part", depthwise.slide.pixels(), rest));
         }
         expect_dispatches(operands.op, dispatches.len() + 1)?;
         dispatches.push(dispatch(&depthwise, &pieces, variant, &region, operands, profile)?);
@@ -197,25 +242,13 @@ fn dispatch(
     operands: &Operands<'_>,
     profile: &DeviceProfile,
 ) -> Result<Dispatch> {
-    let (problem, windows) = (pieces.problem, depthwise.windows);
+    let (problem, windows) = (pieces.problem, depthwise.slide.windows);
     let (m, n, _) = pieces.dims();
     let mut assembly = Assembly::new(operands.op, variant.body.shader(), operands.arena());
     assembly.common(GRID);
     activation(&mut assembly, problem.activation);
-    for (name, value) in [
-        ("WG_X", variant.lanes.0 as usize),
-        ("WG_Y", 1),
-        ("ROWS", depthwise.rows),
-        ("KERNEL_H", windows.kernel[0]),
-        ("KERNEL_W", windows.kernel[1]),
-        ("STRIDE_H", windows.stride[0]),
-        ("STRIDE_W", windows.stride[1]),
-        ("DILATION_H", windows.dilation[0]),
-        ("DILATION_W", windows.dilation[1]),
-        ("SKIPPED", depthwise.skipped()),
-    ] {
-        assembly.constant("", name, word(value));
-    }
+    assembly.constant("", "WG_X", Value::U32(variant.lanes.0)).constant("", "WG_Y", Value::U32(1));
+    depthwise.slide.bind(&mut assembly);
     // What a plane beyond the image's edges holds.
     assembly.constant("input", "NOTHING", Value::U32(0)).constant("input", "Word", Value::Type(problem.b.dtype.word()));
 
@@ -241,32 +274,23 @@ fn dispatch(
     }
     let moved = moved + bind_addend(&mut assembly, pieces, region)?;
 
-    let images = region.len(n) / depthwise.pixels();
-    let (run, runs) = depthwise.runs(profile.class);
+    let images = region.len(n) / depthwise.slide.pixels();
+    let (_, runs) = depthwise.slide.runs(profile.class);
     let planes = images * region.len(0) * region.len(m);
-    let total = planes * depthwise.bands() * runs;
+    let total = planes * depthwise.slide.bands() * runs;
     let outer = problem.out.columns.map_or(0, |(_, stride)| stride);
     for (name, value) in [
         ("total", total),
-        ("runs", runs),
-        ("run", run),
-        ("fours", depthwise.fours()),
-        ("bands", depthwise.bands()),
         ("m", region.len(m)),
         ("groups", region.len(0)),
-        ("image_planes", windows.image / depthwise.plane()),
-        ("group_planes", windows.batch[0] / depthwise.plane()),
-        ("out_image_planes", outer / depthwise.pixels()),
-        ("out_group_planes", problem.out.batch[0] / depthwise.pixels()),
-        ("height", windows.input[0]),
-        ("width", windows.input[1]),
-        ("out_height", windows.output[0]),
-        ("out_width", windows.output[1]),
-        ("top", windows.padding[0]),
-        ("before", windows.padding[1].div_ceil(VECTOR)),
+        ("image_planes", windows.image / depthwise.slide.plane()),
+        ("group_planes", windows.batch[0] / depthwise.slide.plane()),
+        ("out_image_planes", outer / depthwise.slide.pixels()),
+        ("out_group_planes", problem.out.batch[0] / depthwise.slide.pixels()),
     ] {
         assembly.size("", name, value)?;
     }
+    depthwise.slide.bind_runs(&mut assembly, profile.class)?;
     assembly.param("", "alpha", Param::F32(problem.alpha));
     let work = Work { flops: pieces.flops(region), bytes: moved as f64 };
     assembly.dispatch(profile, (total as u64).div_ceil(variant.lanes.0.into()), work)

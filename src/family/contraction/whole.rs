@@ -17,7 +17,9 @@ const WHOLE: ShaderFile = shader!("epilogue/whole.wgsl");
 const SUMS: ShaderFile = shader!("epilogue/whole_sums.wgsl");
 const FLOATS: ShaderFile = shader!("epilogue/whole_floats.wgsl");
 const CODES: ShaderFile = shader!("epilogue/whole_codes.wgsl");
-const END_WORDS: ShaderFile = shader!("epilogue/whole_words.wgsl");
+const PLACES: ShaderFile = shader!("epilogue/whole_places.wgsl");
+const SINGLES: ShaderFile = shader!("epilogue/whole_singles.wgsl");
+const IN_FOURS: ShaderFile = shader!("epilogue/whole_words.wgsl");
 const TERMS: ShaderFile = shader!("load/terms.wgsl");
 const SAME_FILL: ShaderFile = shader!("load/same_fill.wgsl");
 const FILL: ShaderFile = shader!("load/fill.wgsl");
@@ -154,11 +156,32 @@ impl Whole {
 
     /// Fills the hooks of the epilogue beside that of the place. Returns the bytes that they read.
     pub(super) fn bind_end(&self, assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) -> Result<u64> {
+        assembly.fragment("out", PLACES);
+        if let End::Words { .. } = self.end {
+            assembly.fragment("out", IN_FOURS).size("out", "rows", region.len(pieces.dims().0))?;
+        } else {
+            assembly.fragment("out", SINGLES);
+        }
+        self.bind_elements(assembly, pieces, region, false)
+    }
+
+    /// Those of what elements are, wherever they go. Sums in floats are exact, and have zero points made up for. Returns the bytes that they
+    /// read.
+    pub(super) fn bind_elements(
+        &self,
+        assembly: &mut Assembly,
+        pieces: &Pieces<'_>,
+        region: &Region,
+        floats: bool,
+    ) -> Result<u64> {
         let (m, n, _) = pieces.dims();
         assembly.fragment("out", WHOLE);
         assembly.constant("out", "SIGNS", Value::Bool(self.words == Words::Signs));
         assembly.constant("out", "WHOLE_BIAS", Value::Bool(self.bias == Bias::Whole));
         assembly.constant("out", "FLOAT_BIAS", Value::Bool(self.bias == Bias::Float));
+        // A bias may be a whole number that no float is.
+        assembly.constant("out", "IN_FLOATS", Value::Bool(floats && self.bias != Bias::Whole));
+        assembly.constant("out", "Sum", Value::Type(if floats { "f32" } else { "i32" }));
         assembly.param("out", "k", Param::I32(i32::try_from(self.length).unwrap_or(i32::MAX)));
         match self.end {
             End::Sums => {
@@ -168,12 +191,7 @@ impl Whole {
                 assembly.fragment("out", FLOATS);
             }
             End::Words { zero, range: [least, most] } | End::Codes { zero, range: [least, most] } => {
-                assembly.param("out", "zero", Param::I32(zero));
-                if let End::Words { .. } = self.end {
-                    assembly.fragment("out", END_WORDS).size("out", "rows", region.len(m))?;
-                } else {
-                    assembly.fragment("out", CODES);
-                }
+                assembly.fragment("out", CODES).param("out", "zero", Param::I32(zero));
                 for (name, end) in [("least", least), ("most", most)] {
                     assembly.param("out", name, Param::F32((end - zero) as f32));
                 }
