@@ -1,11 +1,4 @@
 // Codes of four neighbouring outputs of CHANNELS planes, those of a pixel in a word. Channels beyond the last are 0.
-struct Place {
-    start: u32, // of the row, in the first plane
-    width: u32,
-    plane: u32, // from a plane to the next
-    channels: u32, // from the first on
-}
-
 fn finish(place: Place, four: u32, rows: array<vec4<u32>, CHANNELS>, column: vec4<u32>, sums: array<vec4<f32>, CHANNELS>) {
     var words: vec4<u32>;
     // unroll

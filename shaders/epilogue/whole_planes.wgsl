@@ -1,11 +1,4 @@
 // Four neighbouring outputs of CHANNELS planes, each in a vector of its plane.
-struct Place {
-    start: u32, // of the row, in the first plane
-    width: u32,
-    plane: u32, // from a plane to the next
-    channels: u32, // from the first on
-}
-
 fn finish(place: Place, four: u32, rows: array<vec4<u32>, CHANNELS>, column: vec4<u32>, sums: array<vec4<f32>, CHANNELS>) {
     // unroll
     for (var j = 0u; j < CHANNELS; j++) {

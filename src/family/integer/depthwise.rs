@@ -21,6 +21,7 @@ const BYTES: ShaderFile = shader!("load/plane_bytes.wgsl");
 const BYTES_RAGGED: ShaderFile = shader!("load/plane_bytes_ragged.wgsl");
 const FOUR_WORDS: ShaderFile = shader!("load/four_words.wgsl");
 const FOUR_BYTES: ShaderFile = shader!("load/four_bytes.wgsl");
+const ROW_PLACES: ShaderFile = shader!("epilogue/whole_rows.wgsl");
 const STORE_PLANES: ShaderFile = shader!("epilogue/whole_planes.wgsl");
 const STORE_BYTES: ShaderFile = shader!("epilogue/whole_bytes.wgsl");
 const STORE_CHANNELS: ShaderFile = shader!("epilogue/whole_channels.wgsl");
@@ -115,6 +116,7 @@ pub(super) fn build(
         _ => operands.outputs[0].bytes(),
     };
     let target = Whole { slot: Slot::Output(0), bytes, access: Access::Write, elem, element };
+    assembly.fragment("out", ROW_PLACES);
     let aligned_output = match lie {
         Lie::Planes(fours) | Lie::Words(fours) => {
             assembly.fragment("out", if out_words { STORE_CHANNELS } else { STORE_PLANES });
