@@ -82,7 +82,7 @@ fn main(
         weights[tap] = a_load(weight, tap);
     }
     let alpha = params.alpha;
-    let addend = addend_load(batch, channel, 0u);
+    let addend = addend_load(addend_column_of(batch, 0u), channel);
 
     // Rows above the plane wrap to far below it, and so do columns.
     let top = band * ROWS * STRIDE_H - params.top;

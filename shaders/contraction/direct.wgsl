@@ -67,14 +67,19 @@ fn main(
         }
     }
 
+    var columns: array<out_Column, COLUMNS>;
+    // unroll
+    for (var j = 0u; j < COLUMNS; j++) {
+        columns[j] = out_column_of(batch, min(first_column + j * WG_X, params.n - 1u));
+    }
     // unroll
     for (var i = 0u; i < ROWS; i++) {
         let row = first_row + i * WG_Y;
+        let end = out_row_of(batch, min(row, params.m - 1u));
         // unroll
         for (var j = 0u; j < COLUMNS; j++) {
-            let column = first_column + j * WG_X;
-            if row < params.m && column < params.n {
-                out_store(batch, row, column, sums[i][j]);
+            if row < params.m && first_column + j * WG_X < params.n {
+                out_store_row(columns[j], end, sums[i][j]);
             }
         }
     }

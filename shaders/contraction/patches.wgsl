@@ -17,7 +17,7 @@
 // Invocation: ROWS x PATCH vectors of sums in registers. For a step, which is a channel and TAP_ROWS rows of the kernel: LINES *
 //             PHASES loads of 16 bytes and one for each WG_X of them; a load for each 4 * WG_X weights.
 // Dispatch:   ceil(m / ROWS) * ceil(patches / WG_X) * groups workgroups, folded; output channels fastest.
-// Steps:      of one channel and TAP_ROWS rows of the kernel: all, or those in which the weights hold anything.
+// Steps:      of one channel and TAP_ROWS rows of the kernel, one after the other: all, or those in which the weights hold anything.
 // Memory:     none.
 // Edges:      planes are padded, so that a patch is read as a whole; patches are clamped, and what lies outside is not stored. A line
 //             of `pitch` vectors holds all that its outputs need: the last lane of a line needs nothing of the next.
@@ -31,7 +31,6 @@ struct Params {
     plane: u32, // vectors of a channel
     group: u32, // vectors of a group of channels of an image
     image: u32, // vectors of an image
-    panel: u32, // vectors of ROWS output channels' weights
     out_height: u32,
     out_width: u32,
 }
@@ -79,15 +78,14 @@ fn main(
     }
     let next = min(lane + 1u, WG_X - 1u);
     let last = lane == WG_X - 1u;
-    let panel = (group * tiles_m + tile_m) * params.panel;
 
     var sums: array<array<vec4<f32>, PATCH>, ROWS>;
-    for (var walk = steps_first(tile_m * ROWS, params.steps); walk.step < params.steps; walk = steps_next(walk, params.steps)) {
+    for (var walk = steps_first(group * tiles_m + tile_m, tile_m * ROWS, params.steps); walk.step < params.steps; walk = steps_next(walk, params.steps)) {
         let step = walk.step;
         var weights: array<vec4<f32>, WEIGHT_LOADS>;
         // unroll
         for (var i = 0u; i < WEIGHT_LOADS; i++) {
-            weights[i] = weight_load(panel + step * WEIGHT_VECTORS + min(i * WG_X + lane, WEIGHT_VECTORS - 1u));
+            weights[i] = weight_load(walk.weights + min(i * WG_X + lane, WEIGHT_VECTORS - 1u));
         }
         let at = step / PARTS * params.plane + step % PARTS * (TAP_ROWS * PHASES * params.pitch);
         var edges: array<vec4<f32>, RUN_LOADS>;
@@ -147,13 +145,13 @@ fn main(
         for (var y = 0u; y < PATCH; y++) {
             let out_y = block * PATCH + y;
             let inside = number < params.patches && out_x < params.out_width && out_y < params.out_height;
-            let out = out_begin(vec3(0u, 0u, group), (image * params.out_height + out_y) * params.out_width + out_x);
+            let column = out_column_of(vec3(0u, 0u, group), (image * params.out_height + out_y) * params.out_width + out_x);
             // unroll
             for (var row = 0u; row < ROWS; row++) {
                 let channel = tile_m * ROWS + row;
                 let four = sums[row][y];
                 if inside && channel < params.m {
-                    out_store_row(out, channel, four[i]);
+                    out_store_row(column, channel, four[i]);
                 }
             }
         }

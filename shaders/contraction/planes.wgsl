@@ -5,14 +5,15 @@
 //
 // Positions wrap, as the windows' loader has them: one left of the image comes out far beyond it.
 //
-// Workgroup:  WG_X runs: lines of one phase.
-// Invocation: a run, a vector after the other.
-// Dispatch:   ceil(runs / WG_X) workgroups, folded.
+// Workgroup:  WG_X stretches of neighbouring runs, which are lines of one phase.
+// Invocation: a stretch, a vector after the other.
+// Dispatch:   ceil(runs / (WG_X * stretch)) workgroups, folded.
 // Memory:     none.
 // Bounds:     what lies inside of an image is read there, anything else at its first pixel; planes hold `runs` of `pitch` vectors.
 struct Params {
     workgroups: u32,
     runs: u32,
+    stretch: u32, // runs
     pitch: u32, // vectors of a run
     rows: u32, // of a plane
     channels: u32, // of a group
@@ -35,27 +36,29 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let group = workgroup_index(id, count);
-    let run = group * WG_X + lane;
-    if group >= params.workgroups || run >= params.runs {
+    if group >= params.workgroups {
         return;
     }
-    let row = run / PHASES % params.rows;
-    let plane = run / PHASES / params.rows;
-    let channel = plane % params.channels;
-    let entry = plane / params.channels;
-    let base = params.source_offset + entry / params.groups * params.image_stride + entry % params.groups * params.group_stride
-        + channel * (params.height * params.width);
-    let y = row + params.origin_h;
-    var x = run % PHASES + params.origin_w;
-    for (var vector = 0u; vector < params.pitch; vector++) {
-        var values: vec4<f32>;
-        // unroll
-        for (var i = 0u; i < 4u; i++) {
-            let inside = y < params.height && x < params.width;
-            // A zero is read from the image's first pixel and dropped.
-            values[i] = select(0.0, f32(source[base + select(0u, y * params.width + x, inside)]), inside);
-            x += STRIDE_W;
+    let first = (group * WG_X + lane) * params.stretch;
+    for (var run = first; run < min(first + params.stretch, params.runs); run++) {
+        let row = run / PHASES % params.rows;
+        let plane = run / PHASES / params.rows;
+        let channel = plane % params.channels;
+        let entry = plane / params.channels;
+        let base = params.source_offset + entry / params.groups * params.image_stride + entry % params.groups * params.group_stride
+            + channel * (params.height * params.width);
+        let y = row + params.origin_h;
+        var x = run % PHASES + params.origin_w;
+        for (var vector = 0u; vector < params.pitch; vector++) {
+            var values: vec4<f32>;
+            // unroll
+            for (var i = 0u; i < 4u; i++) {
+                let inside = y < params.height && x < params.width;
+                // A zero is read from the image's first pixel and dropped.
+                values[i] = select(0.0, f32(source[base + select(0u, y * params.width + x, inside)]), inside);
+                x += STRIDE_W;
+            }
+            panels_store(run * params.pitch + vector, values);
         }
-        panels_store(run * params.pitch + vector, values);
     }
 }

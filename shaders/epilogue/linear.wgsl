@@ -1,6 +1,6 @@
 // The end of a contraction: out = activate(alpha * sum + beta * addend + residual), in this order.
 //
-// Where the planner had to split k over several dispatches, only the last applies the epilogue; all but the first add to
+// PARTED, where the planner had to split k over several dispatches: only the last applies the epilogue; all but the first add to
 // what is there already.
 struct Params {
     first: u32, // of the parts of k: 1 or 0
@@ -9,11 +9,15 @@ struct Params {
 }
 
 // What is found once for a column, and for a row.
-alias Column = State;
+struct Column {
+    state: State,
+    alpha: f32,
+    addend: addend_Column,
+}
 alias Row = u32;
 
 fn column_of(batch: vec3<u32>, column: u32) -> Column {
-    return begin(batch, column);
+    return Column(begin(batch, column), params.alpha, addend_column_of(batch, column));
 }
 
 fn row_of(batch: vec3<u32>, row: u32) -> Row {
@@ -21,20 +25,27 @@ fn row_of(batch: vec3<u32>, row: u32) -> Row {
 }
 
 fn store(batch: vec3<u32>, row: u32, column: u32, sum: f32) {
-    store_row(begin(batch, column), row, sum);
+    store_row(column_of(batch, column), row, sum);
 }
 
-fn store_row(state: Column, row: Row, sum: f32) {
-    let at = place(state, row);
-    var value = sum;
-    if params.first == 0u {
-        value += f32(data[at]);
+fn store_row(column: Column, row: Row, sum: f32) {
+    let at = place(column.state, row);
+    if PARTED {
+        var value = sum;
+        if params.first == 0u {
+            value += f32(data[at]);
+        }
+        if params.last == 1u {
+            value = end(column, row, value, at);
+        }
+        data[at] = Elem(value);
+    } else {
+        data[at] = Elem(end(column, row, sum, at));
     }
-    if params.last == 1u {
-        value = params.alpha * value + addend_load(state.batch, row, state.column);
-        value = activate(residual_add(value, at - start()));
-    }
-    data[at] = Elem(value);
+}
+
+fn end(column: Column, row: Row, sum: f32, at: u32) -> f32 {
+    return activate(residual_add(column.alpha * sum + addend_load(column.addend, row), at - start()));
 }
 
 // Rows that are stored at once.

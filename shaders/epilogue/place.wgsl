@@ -12,20 +12,20 @@ struct Params {
 
 @group(0) @binding(BINDING) var<storage, read_write> data: array<Elem>;
 
-// A column of a batch entry, and where its first row lies: found once for all rows, since it takes a division.
+// Where the first row of a column lies, and how far apart rows are: found once for all rows, since it takes a division, and since drivers
+// on the CPU read parameters as slowly as memory.
 struct State {
-    batch: vec3<u32>,
-    column: u32,
     base: u32,
+    row_stride: u32,
 }
 
 fn begin(batch: vec3<u32>, column: u32) -> State {
     let entry = params.offset + dot(batch, vec3(params.batch_0, params.batch_1, params.batch_2));
     if COLUMNS_SPLIT {
         let c = column + params.column_first;
-        return State(batch, column, entry + c / params.column_inner * params.column_outer_stride + c % params.column_inner);
+        return State(entry + c / params.column_inner * params.column_outer_stride + c % params.column_inner, params.row_stride);
     }
-    return State(batch, column, entry + column);
+    return State(entry + column, params.row_stride);
 }
 
 // The place of the first element.
@@ -34,5 +34,5 @@ fn start() -> u32 {
 }
 
 fn place(state: State, row: u32) -> u32 {
-    return state.base + row * params.row_stride;
+    return state.base + row * state.row_stride;
 }

@@ -1,14 +1,20 @@
 // The steps of a convolution: all of them.
-struct Walk {
-    step: u32,
+struct Params {
+    panel: u32, // vectors of ROWS output channels' weights
 }
 
-// The first step of a row of weights.
-fn first(row: u32, end: u32) -> Walk {
-    return Walk(0u);
+// A step, and where its weights lie.
+struct Walk {
+    step: u32,
+    weights: u32,
+}
+
+// The first step of a tile from this row on.
+fn first(tile: u32, row: u32, end: u32) -> Walk {
+    return Walk(0u, tile * params.panel);
 }
 
 // The step behind it, or the end.
 fn next(walk: Walk, end: u32) -> Walk {
-    return Walk(walk.step + 1u);
+    return Walk(walk.step + 1u, walk.weights + WEIGHT_VECTORS);
 }

@@ -1,5 +1,6 @@
-// The steps of a convolution, each TAPS values of k, that meet a block of a sparse matrix, of which the weights are the dense form: a block has
-// HEIGHT rows and WIDTH columns, and those of the same rows lie in the order of their columns.
+// The steps of a convolution, each TAPS values of k, that meet a block of a sparse matrix. It has HEIGHT rows and WIDTH columns, no fewer than
+// TAPS, and those of the same rows lie in the order of their columns. Each block has room for the weights of SLOTS steps of every tile of
+// its rows, as many as it may meet; a step that meets two belongs to the first.
 struct Params {
     offset: u32,
     row: u32, // the first
@@ -9,35 +10,37 @@ struct Params {
 
 struct Walk {
     step: u32,
-    entry: u32, // the first block that does not end before the step
+    weights: u32,
+    behind: u32, // the first step that the block does not meet
+    entry: u32,
     last: u32, // behind the row's blocks
+    part: u32, // of a block's room: the tile's
 }
 
-// Moves on to a step that meets a block, or to the end.
-fn meet(walk: Walk, end: u32) -> Walk {
-    var entry = walk.entry;
-    var column = 0u;
-    // Blocks that end before the step are left behind; with none to come it stands beyond all steps.
-    loop {
-        if entry >= walk.last {
-            return Walk(end, entry, walk.last);
-        }
-        column = data[params.offset + entry] * WIDTH;
-        if column + WIDTH > walk.step * TAPS {
-            break;
-        }
-        entry++;
-    }
-    return Walk(max(walk.step, column / TAPS), entry, walk.last);
+// The steps of a block from `done` on, of which there is one at least, or the end.
+fn of_block(entry: u32, last: u32, part: u32, done: u32, end: u32) -> Walk {
+    let column = data[params.offset + min(entry, last - 1u)] * WIDTH;
+    let step = max(column / TAPS, done);
+    let weights = ((entry * (HEIGHT / ROWS) + part) * SLOTS + step - column / TAPS) * WEIGHT_VECTORS;
+    return Walk(select(end, step, entry < last), weights, (column + WIDTH - 1u) / TAPS + 1u, entry, last, part);
 }
 
-// The first step of a row of weights.
-fn first(row: u32, end: u32) -> Walk {
+fn first(tile: u32, row: u32, end: u32) -> Walk {
     let group = (params.row + row) / HEIGHT;
-    return meet(Walk(0u, pointers_load(group), pointers_load(group + 1u)), end);
+    let last = pointers_load(group + 1u);
+    let entry = pointers_load(group);
+    if entry == last {
+        return Walk(end, 0u, end, last, last, 0u);
+    }
+    return of_block(entry, last, (params.row + row) % HEIGHT / ROWS, 0u, end);
 }
 
-// The step behind it, or the end.
 fn next(walk: Walk, end: u32) -> Walk {
-    return meet(Walk(walk.step + 1u, walk.entry, walk.last), end);
+    // Both, since drivers on the CPU go both ways of a branch.
+    let other = of_block(walk.entry + 1u, walk.last, walk.part, walk.step + 1u, end);
+    let step = walk.step + 1u;
+    if step < walk.behind {
+        return Walk(step, walk.weights + WEIGHT_VECTORS, walk.behind, walk.entry, walk.last, walk.part);
+    }
+    return other;
 }

@@ -90,8 +90,6 @@ pub struct Contraction {
     /// Of whole numbers: what words hold, and how sums of their products end. Strides, and k, then count words, and the factor and the
     /// addend above are not used.
     pub whole: Option<Whole>,
-    /// The sparse matrix that the left operand is the dense form of: between its blocks there is nothing to multiply.
-    pub blocks: Option<Sparse>,
 }
 
 impl Contraction {
@@ -476,6 +474,7 @@ pub(crate) fn timed_stored(
         _ => gpu::stored_time(problem, stored, variant, profile),
     };
     let mut timed: Vec<(Variant, f64)> = every.into_iter().map(|variant| (variant, time(&variant))).collect();
+    timed.retain(|(_, time)| time.is_finite());
     timed.sort_by(|(_, x), (_, y)| x.total_cmp(y));
     // The best tile of each body, and what any device can do.
     let mut best: Vec<(Variant, f64)> = Vec::new();
@@ -485,11 +484,6 @@ pub(crate) fn timed_stored(
         }
     }
     best
-}
-
-/// Whether a variant leaves out what a dense operand has between the blocks that it comes from.
-pub(crate) fn passes_blocks(problem: &Contraction, variant: &Variant) -> bool {
-    patches::passes_blocks(problem, variant)
 }
 
 /// The time that unpacking such an operand takes, in the same measure.
@@ -850,9 +844,10 @@ fn bind_output(assembly: &mut Assembly, pieces: &Pieces<'_>, region: &Region) ->
         return Ok(moved + whole.bind_end(assembly, pieces, region)?);
     }
     assembly.fragment("out", LINEAR);
-    // Parameters, not constants: asked once for each element of the output, and pieces of a long sum share a pipeline.
-    assembly.param("out", "first", Param::U32((region.0[k_dim].start == 0).into()));
-    assembly.param("out", "last", Param::U32((region.0[k_dim].end == problem.k).into()));
+    let (first, last) = (region.0[k_dim].start == 0, region.0[k_dim].end == problem.k);
+    assembly.constant("out", "PARTED", Value::Bool(!(first && last)));
+    // Parameters, not constants: the parts of a long sum share a pipeline.
+    assembly.param("out", "first", Param::U32(first.into())).param("out", "last", Param::U32(last.into()));
     assembly.param("out", "alpha", Param::F32(problem.alpha));
 
     Ok(moved + bind_addend(assembly, pieces, region)? + bind_residual(assembly, pieces, region))

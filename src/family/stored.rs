@@ -2,7 +2,6 @@
 
 use super::sparse;
 use crate::error::Result;
-use crate::family::contraction::sparse::of as sparse_of;
 use crate::family::contraction::stored::Stored;
 use crate::family::contraction::{self, Contraction, Operand};
 use crate::layout::Layout;
@@ -24,8 +23,7 @@ pub struct StoredContraction {
 impl StoredContraction {
     /// The contraction with the dense operand in an input.
     fn densely(&self, input: usize) -> Contraction {
-        let blocks = sparse_of(&self.contraction).cloned();
-        Contraction { a: Operand { input, ..self.dense.clone() }, blocks, ..self.contraction.clone() }
+        Contraction { a: Operand { input, ..self.dense.clone() }, ..self.contraction.clone() }
     }
 }
 
@@ -92,11 +90,10 @@ pub(crate) fn candidates(
     timed
         .into_iter()
         .map(|((way, variant), _)| {
-            let passed = if contraction::passes_blocks(&densely, &variant) { ", past empty blocks" } else { "" };
             let name = match way {
                 Way::Held => format!("{} of {}", variant.name(), stored.name()),
-                Way::Kept => format!("{} on the dense copy{passed}", variant.name()),
-                Way::Unpacked => format!("{} after {} {}{passed}", variant.name(), stored.unpacking(), stored.name()),
+                Way::Kept => format!("{} on the dense copy", variant.name()),
+                Way::Unpacked => format!("{} after {} {}", variant.name(), stored.unpacking(), stored.name()),
             };
             Candidate { variant: (way, variant), name, why: why.clone() }
         })

@@ -296,7 +296,6 @@ impl Op for Conv2d {
             activation: self.activation,
             precision: self.precision,
             whole: None,
-            blocks: None,
         })))
     }
 }

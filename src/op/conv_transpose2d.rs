@@ -173,7 +173,6 @@ impl Op for ConvTranspose2d {
             activation: self.activation,
             precision: Precision::F32,
             whole: None,
-            blocks: None,
         })))
     }
 }

@@ -219,7 +219,6 @@ impl Op for Matmul {
             activation: self.activation,
             precision: self.precision,
             whole: None,
-            blocks: None,
         })))
     }
 }

@@ -102,7 +102,7 @@ fn broadcast_words(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
 }
 
 /// The tiles of the patches body, likewise.
-fn patches(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
+pub(super) fn patches(profile: &DeviceProfile) -> impl Iterator<Item = Variant> {
     let lanes = profile.fixed_subgroup_size();
     lanes.into_iter().flat_map(|lanes| PATCHES_TILES.map(|tile| variant(Body::Patches, lanes, tile)))
 }
@@ -261,6 +261,9 @@ pub(super) fn stored_ns(
     profile: &DeviceProfile,
 ) -> f64 {
     let costs = Costs::of(profile);
+    if variant.body == Body::Patches {
+        return patches_ns(problem, operands, variant, costs);
+    }
     let (rows, columns) = (f64::from(variant.per_lane.0), f64::from(variant.per_lane.1));
     let lanes = f64::from(variant.lanes.0);
     if let (Body::Chunks, Stored::Quantized(quantized)) = (variant.body, stored) {

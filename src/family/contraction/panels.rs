@@ -18,7 +18,7 @@ pub(super) const PANELS: ShaderFile = shader!("epilogue/panels.wgsl");
 const VECTORS: ShaderFile = shader!("load/vectors.wgsl");
 
 /// Invocations of a workgroup that packs: one subgroup of the widest device.
-const PACKERS: usize = 64;
+pub(super) const PACKERS: usize = 64;
 /// Steps that an invocation packs: with more, few invocations are left for small panels.
 const RUN: usize = 16;
 

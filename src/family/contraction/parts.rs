@@ -62,7 +62,7 @@ pub(super) fn bind_partials(assembly: &mut Assembly, pieces: &Pieces<'_>, region
     assembly.fragment("out", PLACE).fragment("out", LINEAR).fragment("addend", NO_ADDEND);
     assembly.fragment("residual", NO_RESIDUAL).bind("out", binding);
     assembly.constant("out", "Elem", Value::Type(wgsl(DType::F32)));
-    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(false));
+    assembly.constant("out", "COLUMNS_SPLIT", Value::Bool(false)).constant("out", "PARTED", Value::Bool(true));
     // Sums as they are: no epilogue follows the last.
     assembly.param("out", "first", Param::U32(1)).param("out", "last", Param::U32(0));
     batch_strides(assembly, "out", &[middle * last * m * n, last * m * n, m * n])?;

@@ -1,9 +1,9 @@
 //! Convolutions in patches of pixels, on drivers that run on the CPU: images are copied into padded planes of vectors and weights
 //! into panels, and a subgroup makes a tile of patches and output channels of them.
 
-use super::panels::{PANELS as STORE_PANELS, Panels, pack_side};
+use super::panels::{PACKERS, PANELS as STORE_PANELS, Panels, pack_side};
 use super::quads::{Side, VECTOR, vector_bytes};
-use super::sparse::Sparse;
+use super::sparse::{self, Sparse};
 use super::{
     Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_output, expect_subgroups, low_word, read, wgsl,
     word,
@@ -20,6 +20,7 @@ use crate::profile::DeviceProfile;
 use crate::split::{Cut, Divisible, Region, bytes, split};
 
 const PLANES: ShaderFile = shader!("contraction/planes.wgsl");
+const PANELS_OF_BLOCKS: ShaderFile = shader!("contraction/panels_of_blocks.wgsl");
 const LOAD_PANELS: ShaderFile = shader!("load/panels.wgsl");
 const ALL_STEPS: ShaderFile = shader!("steps/taps.wgsl");
 const STEPS_OF_BLOCKS: ShaderFile = shader!("steps/taps_of_blocks.wgsl");
@@ -32,11 +33,16 @@ const MOST_HALO: usize = VECTOR;
 /// a second. Nine taps of 8 x 4 vectors are 288.
 const UNROLLED: usize = 320;
 
+/// Vectors of a plane that an invocation copies at least, so that starting workgroups takes little of the time, and workgroups that there
+/// ought to be at least, so that all cores have some.
+const STRETCH: usize = 64;
+const STRETCHES: usize = 64;
+
 /// The scratch buffers.
 const WEIGHTS: usize = 0;
 const IMAGES: usize = 1;
 
-/// The blocks that weights consist of.
+/// The blocks that sparse weights consist of.
 #[derive(Clone, Copy)]
 struct Blocks<'a> {
     sparse: &'a Sparse,
@@ -47,39 +53,46 @@ struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Blocks whose rows are those of whole tiles; single columns leave no step without a weight.
-    fn of(problem: &'a Contraction, rows: usize) -> Option<Self> {
-        let sparse = problem.blocks.as_ref()?;
+    fn of(problem: &'a Contraction) -> Option<Self> {
+        let sparse = sparse::of(problem)?;
         match sparse.format {
-            SparseFormat::Blocks { size, entries } if size[1] > 1 && size[0].is_multiple_of(rows) => {
-                Some(Blocks { sparse, size, entries })
-            }
+            SparseFormat::Blocks { size, entries } => Some(Blocks { sparse, size, entries }),
             _ => None,
         }
     }
 
-    /// Blocks in a row of them.
+    /// Rows of them.
+    fn down(&self) -> usize {
+        self.sparse.rows.div_ceil(self.size[0])
+    }
+
+    /// Blocks in a row of them, where all are there.
     fn across(&self) -> usize {
         self.sparse.columns.div_ceil(self.size[1])
     }
 
+    /// Steps of so many columns that a block may meet.
+    fn slots(&self, taps: usize) -> usize {
+        (self.size[1] + taps - 2) / taps + 1
+    }
+
+    /// Vectors of the panels of all blocks: there is room for one at least.
+    fn panels(&self, taps: usize) -> usize {
+        self.entries.max(1).saturating_mul(self.slots(taps) * taps * self.size[0] / VECTOR)
+    }
+
     /// The share of steps of so many columns that meet a block, as if they were spread by chance.
     fn met(&self, taps: usize) -> f64 {
-        let all = (self.sparse.rows.div_ceil(self.size[0]) * self.across()).max(1) as f64;
+        let all = (self.down() * self.across()).max(1) as f64;
         let reached = 1.0 + (taps - 1) as f64 / self.size[1] as f64;
         1.0 - (1.0 - self.entries as f64 / all).max(0.0).powf(reached)
     }
 }
 
-/// Whether the steps of such a variant are those that meet a block.
-pub(super) fn passes_blocks(problem: &Contraction, variant: &Variant) -> bool {
-    variant.body == Body::Patches && Blocks::of(problem, variant.per_lane.0 as usize).is_some()
-}
-
 /// A convolution as the body sees it: what its constants and the sizes of its planes follow from.
 pub(super) struct Patches<'a> {
     windows: &'a Windows,
-    /// What tells where the weights hold nothing, if a tile's output channels have that in common.
+    /// What the weights consist of, if they are sparse.
     blocks: Option<Blocks<'a>>,
     /// Output channels of a tile.
     rows: usize,
@@ -98,7 +111,7 @@ impl<'a> Patches<'a> {
         let rows = variant.per_lane.0 as usize;
         let patches = Patches {
             windows,
-            blocks: Blocks::of(problem, rows),
+            blocks: Blocks::of(problem),
             rows,
             patch: variant.per_lane.1 as usize / VECTOR,
             lanes: variant.lanes.0 as usize,
@@ -115,8 +128,12 @@ impl<'a> Patches<'a> {
                 return Err(unfit(op, what, needed, available));
             }
         }
-        let walked = patches.blocks.map_or(0, |blocks| blocks.across());
-        for trips in [patches.steps() + walked, patches.pitch()] {
+        if let Some(blocks) = patches.blocks
+            && blocks.size[1] < patches.taps()
+        {
+            return Err(unfit(op, "columns of a sparse block", patches.taps(), blocks.size[1]));
+        }
+        for trips in [patches.steps(), patches.pitch()] {
             if trips > MAX_TRIPS {
                 return Err(too_many_trips(op, trips));
             }
@@ -239,7 +256,7 @@ impl Patches<'_> {
             steps: self.steps() as f64 * self.blocks.map_or(1.0, |blocks| blocks.met(self.taps())),
             loads: loads as f64,
             weights: (weights * VECTOR) as f64,
-            panels: panels * self.panel(problem) as f64,
+            panels: self.blocks.map_or(panels * self.panel(problem) as f64, |blocks| blocks.panels(self.taps()) as f64),
             planes: groups * images * self.group() as f64,
         }
     }
@@ -279,8 +296,9 @@ impl Parts<'_> {
     /// Vectors of each scratch buffer.
     fn scratch(&self, region: &Region) -> [usize; 2] {
         let groups = region.len(0);
+        let dense = || groups.saturating_mul(self.panels(region)).saturating_mul(self.panel());
         [
-            groups.saturating_mul(self.panels(region)).saturating_mul(self.panel()),
+            self.patches.blocks.map_or_else(dense, |blocks| blocks.panels(self.patches.taps())),
             groups.saturating_mul(self.images(region)).saturating_mul(self.patches.group()),
         ]
     }
@@ -343,14 +361,23 @@ pub(super) fn build(
             scratch[number] = (vectors as u64 * VECTOR_BYTES).max(scratch[number]);
         }
         if problem.k > 0 {
-            let weights = parts.weights(&region);
-            dispatches.push(pack_side(&parts.pieces, Side::A, &weights, WEIGHTS, &region, operands, profile)?);
+            match parts.patches.blocks {
+                // Those of all regions lie there from the first on.
+                Some(_) if !dispatches.is_empty() => {}
+                Some(blocks) if blocks.entries == 0 => {}
+                Some(blocks) => dispatches.push(pack_blocks(&parts, blocks, &region, operands, profile)?),
+                None => {
+                    let weights = parts.weights(&region);
+                    dispatches.push(pack_side(&parts.pieces, Side::A, &weights, WEIGHTS, &region, operands, profile)?);
+                }
+            }
             dispatches.push(pack_images(&parts, &region, operands, profile)?);
         }
         dispatches.push(convolve(&parts, &region, operands, profile)?);
         expect_dispatches(operands.op, dispatches.len())?;
     }
-    Ok(Built { scratch, dispatches, ..Built::default() })
+    let aligned = sparse::of(problem).and_then(|sparse| sparse.aligned(operands)).into_iter().collect();
+    Ok(Built { scratch, dispatches, aligned })
 }
 
 /// The sizes that a body gets: refused where they do not fit into 32 bits.
@@ -362,6 +389,38 @@ fn numbers(assembly: &mut Assembly, numbers: &[(&'static str, usize)]) {
     for (name, number) in numbers {
         assembly.constant("", name, word(*number));
     }
+}
+
+/// Copies sparse weights into the panels of the steps that meet them.
+fn pack_blocks(
+    parts: &Parts<'_>,
+    blocks: Blocks<'_>,
+    region: &Region,
+    operands: &Operands<'_>,
+    profile: &DeviceProfile,
+) -> Result<Dispatch> {
+    let taps = parts.patches.taps();
+    let pieces = parts.scratch(region)[WEIGHTS] / taps;
+    let mut assembly = Assembly::new(operands.op, PANELS_OF_BLOCKS, operands.arena());
+    assembly.common(GRID);
+    numbers(
+        &mut assembly,
+        &[
+            ("WG_X", PACKERS),
+            ("WG_Y", 1),
+            ("HEIGHT", blocks.size[0]),
+            ("WIDTH", blocks.size[1]),
+            ("ROWS", parts.patches.rows),
+            ("TAPS", taps),
+            ("SLOTS", blocks.slots(taps)),
+        ],
+    );
+    sizes(&mut assembly, &[("pieces", pieces), ("groups", blocks.down())])?;
+    let read = blocks.sparse.bind_blocks(&mut assembly, operands);
+    let panels = parts.binding(region, WEIGHTS, Access::Write);
+    let moved = (read + panels.range.end) as f64;
+    assembly.fragment("panels", STORE_PANELS).bind("panels", panels).constant("panels", "Elem", Value::Type("f32"));
+    assembly.dispatch(profile, pieces.div_ceil(PACKERS) as u64, Work { flops: 0.0, bytes: moved })
 }
 
 /// Copies the images of a region into padded planes.
@@ -376,6 +435,7 @@ fn pack_images(
     let (_, n, _) = pieces.dims();
     let vectors = parts.scratch(region)[IMAGES];
     let runs = vectors / patches.pitch();
+    let stretch = STRETCH.div_ceil(patches.pitch()).min(runs.div_ceil(STRETCHES * patches.lanes)).max(1);
     let mut assembly = Assembly::new(operands.op, PLANES, operands.arena());
     assembly.common(GRID);
     numbers(
@@ -387,6 +447,7 @@ fn pack_images(
         &mut assembly,
         &[
             ("runs", runs),
+            ("stretch", stretch),
             ("pitch", patches.pitch()),
             ("rows", patches.plane_rows()),
             ("channels", windows.channels),
@@ -405,7 +466,8 @@ fn pack_images(
     assembly.bind("source", read(image.input, range, image.dtype));
     assembly.fragment("panels", STORE_PANELS).bind("panels", parts.binding(region, IMAGES, Access::Write));
     assembly.constant("panels", "Elem", Value::Type("f32"));
-    assembly.dispatch(profile, runs.div_ceil(patches.lanes) as u64, Work { flops: 0.0, bytes: moved as f64 })
+    let workgroups = runs.div_ceil(patches.lanes * stretch);
+    assembly.dispatch(profile, workgroups as u64, Work { flops: 0.0, bytes: moved as f64 })
 }
 
 /// The convolution of a region, from its panels and planes.
@@ -445,7 +507,6 @@ fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile
             ("plane", patches.plane()),
             ("group", patches.group()),
             ("image", patches.group().saturating_mul(region.len(0))),
-            ("panel", parts.panel()),
             ("out_height", windows.output[0]),
             ("out_width", windows.output[1]),
         ],
@@ -455,13 +516,16 @@ fn convolve(parts: &Parts<'_>, region: &Region, operands: &Operands<'_>, profile
     }
     let named = match patches.blocks {
         None => {
-            assembly.fragment("steps", ALL_STEPS);
+            assembly.fragment("steps", ALL_STEPS).size("steps", "panel", parts.panel())?;
             0
         }
         Some(blocks) => {
-            let [height, width] = blocks.size.map(word);
-            assembly.constant("steps", "HEIGHT", height).constant("steps", "WIDTH", width);
-            assembly.constant("steps", "TAPS", word(patches.taps())).size("steps", "row", region.0[m].start)?;
+            for (name, number) in
+                [("HEIGHT", blocks.size[0]), ("WIDTH", blocks.size[1]), ("SLOTS", blocks.slots(patches.taps()))]
+            {
+                assembly.constant("steps", name, word(number));
+            }
+            assembly.size("steps", "row", region.0[m].start)?;
             blocks.sparse.bind_indices(&mut assembly, STEPS_OF_BLOCKS)
         }
     };

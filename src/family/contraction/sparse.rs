@@ -152,6 +152,11 @@ impl Sparse {
             // Rows of one invocation lie apart, so that those of all share the steps, or each has a row.
             Body::SparseColumns => variant.per_lane.0 == 1 || self.is_tile(rows),
             Body::Staged => self.is_tile(rows) && (self.lists() || width.is_multiple_of(variant.step as usize)),
+            // Single columns leave no step of several without a weight.
+            Body::Patches => {
+                let blocks = matches!(self.format, SparseFormat::Blocks { .. }) && width > 1;
+                blocks && self.is_tile(variant.per_lane.0 as usize)
+            }
             _ => false,
         };
         if fits && variant.parts == 1 && variant.winograd == 0 {
@@ -214,8 +219,7 @@ impl Sparse {
             }
             SparseFormat::Blocks { size: [height, width], .. } => {
                 assembly.fragment("a", FOUND).constant("a", "HEIGHT", word(height)).constant("a", "WIDTH", word(width));
-                let indices = self.read(assembly, "columns", LOAD_VALUES, 1);
-                self.read_vectors(assembly, operands) + indices + self.read(assembly, "pointers", LOAD_VALUES, 2)
+                self.bind_blocks(assembly, operands)
             }
             SparseFormat::TwoFour => {
                 assembly.size("a", "pairs", quads)?.size("a", "words", quads.div_ceil(8))?;
@@ -278,6 +282,12 @@ impl Sparse {
         }
         let indices = self.bind_indices(assembly, file);
         Ok(self.read_vectors(assembly, operands) + indices)
+    }
+
+    /// Reads blocks, their columns and the pointers to those of a row. Returns the bytes of all.
+    pub(super) fn bind_blocks(&self, assembly: &mut Assembly, operands: &Operands<'_>) -> u64 {
+        let indices = self.read(assembly, "columns", LOAD_VALUES, 1) + self.read(assembly, "pointers", LOAD_VALUES, 2);
+        self.read_vectors(assembly, operands) + indices
     }
 
     /// Fills the hook of steps with a file that reads blocks' columns, and finds a row's blocks by pointers. Returns the bytes that they read.

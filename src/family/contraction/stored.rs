@@ -1,12 +1,13 @@
 //! Left operands that lie in planes of their own: which bodies read them, and what that costs.
 
+use super::cpu;
 use super::quantized::Quantized;
 use super::sparse::{self, Sparse};
 use super::{Addressing, Body, Contraction, Pieces, Variant};
 use crate::error::Result;
 use crate::plan::{Assembly, Slot};
 use crate::problem::Operands;
-use crate::profile::DeviceProfile;
+use crate::profile::{Class, DeviceProfile};
 use crate::split::Region;
 
 /// A matrix that is not stored as it is multiplied.
@@ -74,6 +75,7 @@ impl<'a> Stored<'a> {
     /// The variants that may be chosen.
     pub(super) fn every(self, op: &'static str, problem: &Contraction, profile: &DeviceProfile) -> Vec<Variant> {
         let own = match self {
+            Stored::Sparse(_) if profile.class == Class::Cpu => cpu::patches(profile).collect(),
             Stored::Sparse(_) => Vec::new(),
             Stored::Quantized(quantized) => quantized.tiles(profile, problem.n),
         };

@@ -128,7 +128,6 @@ impl<'a> Winograd<'a> {
             activation: Activation::None,
             precision: Precision::F32,
             whole: None,
-            blocks: None,
         }
     }
 

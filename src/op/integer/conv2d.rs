@@ -191,7 +191,6 @@ impl ConvSizes {
             activation: ending.activation,
             precision: Precision::F32,
             whole: Some(ending.whole(taps, &sides, [&[], &[]], inputs)),
-            blocks: None,
         };
         let windows = Windows {
             batch: Vec::new(),

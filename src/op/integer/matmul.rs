@@ -230,6 +230,5 @@ pub(super) fn product(sizes: &Sizes, pitch: usize, sides: &[Side; 2], inputs: us
         activation: ending.activation,
         precision: Precision::F32,
         whole: Some(ending.whole(*k, sides, [&own, &own], inputs)),
-        blocks: None,
     }
 }
