@@ -1,14 +1,15 @@
 //! Convolutions whose groups have one channel: memory is what limits them, so vectors of the image slide through registers, and
 //! each is loaded once for all rows of the windows that meet it.
 
+use super::bind::{bind_addend, bind_operand, word};
 use super::patches::unfit;
+use super::pieces::Pieces;
 use super::quads::VECTOR;
-use super::{
-    Addressing, Contraction, GRID, Pieces, Variant, Windows, activation, bind_addend, bind_operand, wgsl, word,
-};
+use super::{Addressing, Contraction, GRID, Variant, Windows};
 use crate::compose::Value;
 use crate::error::Result;
 use crate::family::fours::Fours;
+use crate::family::{activation, wgsl};
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work, expect_dispatches};
 use crate::problem::{Built, Operands};

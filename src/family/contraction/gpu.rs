@@ -6,6 +6,7 @@
 use super::depthwise::Depthwise;
 use super::quads::{self, Lie, Side};
 use super::stored::Stored;
+use super::variant::{matrix_side, tiled};
 use super::winograd;
 use super::{Addressing, Body, Contraction, Operand, Variant};
 use crate::problem::Operands;
@@ -97,9 +98,8 @@ fn sms(profile: &DeviceProfile) -> f64 {
 /// Likewise, with the time of each.
 pub(super) fn timed(problem: &Contraction, operands: &Operands<'_>, profile: &DeviceProfile) -> Vec<(Variant, f64)> {
     let sms = sms(profile);
-    let matrices =
-        COOPERATIVE.into_iter().filter(|tile| super::matrix_side(operands.op, problem, tile, profile).is_ok());
-    let mut variants: Vec<Variant> = matrices.chain(STAGED).chain([4, 2, 1].map(super::tiled)).collect();
+    let matrices = COOPERATIVE.into_iter().filter(|tile| matrix_side(operands.op, problem, tile, profile).is_ok());
+    let mut variants: Vec<Variant> = matrices.chain(STAGED).chain([4, 2, 1].map(tiled)).collect();
     variants.extend(narrow(problem, operands));
     variants.extend(DEPTHWISE.into_iter().filter(|variant| Depthwise::of(problem, variant, operands).is_ok()));
     let in_parts: Vec<Variant> = variants.iter().filter_map(|variant| split(problem, variant, sms)).collect();

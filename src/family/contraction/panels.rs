@@ -1,12 +1,13 @@
 //! Operands in vectors of four, as the broadcast body reads them: as they lie where they lie well, else packed into panels.
 
+use super::bind::{batch_strides, bind_operand, bind_scalar, word};
+use super::pieces::{Pieces, inner};
 use super::quads::{self, Lie, QUADS_ACROSS, Side, VECTOR, vector_bytes, whole};
 use super::sparse::Sparse;
 use super::stored::Stored;
-use super::{Addressing, Contraction, Pieces, batch_strides, bind_operand, bind_scalar, inner, sparse, word};
+use super::{Addressing, Contraction, GRID, sparse};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::contraction::GRID;
 use crate::layout::DType;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Slot, Work};
 use crate::problem::Operands;

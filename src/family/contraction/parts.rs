@@ -1,19 +1,20 @@
 //! Sums in parts: where tiles are too few for a device and k is long, each part of k has workgroups of its own. Their sums go
 //! to scratch memory, and a second dispatch adds them in order and applies the epilogue.
 
-use super::{
-    COMBINE, DENSE, GRID, LINEAR, NO_ADDEND, NO_RESIDUAL, PLACE, Pieces, batch_strides, bind_output, bind_scalar,
-    inner, wgsl,
-};
-use crate::compose::Value;
+use super::GRID;
+use super::bind::{DENSE, LINEAR, NO_ADDEND, NO_RESIDUAL, PLACE, batch_strides, bind_output, bind_scalar};
+use super::pieces::{Pieces, inner};
+use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
-use crate::family::{STRIDES, activation};
+use crate::family::{STRIDES, activation, wgsl};
 use crate::layout::DType;
 use crate::op::activation::Activation;
 use crate::plan::{Access, Assembly, Binding, Dispatch, Param, Slot, Work};
 use crate::problem::Operands;
 use crate::profile::DeviceProfile;
 use crate::split::Region;
+
+const COMBINE: ShaderFile = shader!("contraction/combine.wgsl");
 
 /// Invocations of a workgroup that adds: one subgroup of the widest device.
 const ADDERS: u32 = 64;

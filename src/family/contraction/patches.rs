@@ -1,15 +1,16 @@
 //! Convolutions in patches of pixels, on drivers that run on the CPU: images are copied into padded planes of vectors and weights
 //! into panels, and a subgroup makes a tile of patches and output channels of them.
 
+use super::bind::{bind_output, low_word, read, word};
 use super::panels::{PACKERS, PANELS as STORE_PANELS, Panels, pack_side};
+use super::pieces::Pieces;
 use super::quads::{Side, VECTOR, vector_bytes};
 use super::sparse::{self, Sparse};
-use super::{
-    Addressing, Body, Contraction, GRID, Pieces, Variant, Windows, bind_output, expect_subgroups, low_word, read, wgsl,
-    word,
-};
+use super::variant::expect_subgroups;
+use super::{Addressing, Body, Contraction, GRID, Variant, Windows};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
+use crate::family::wgsl;
 use crate::layout::DType;
 use crate::op::sparse::SparseFormat;
 use crate::plan::{

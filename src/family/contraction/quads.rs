@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::bind::{batch_strides, bind_operand, read};
+use super::pieces::Pieces;
 use super::sparse::{self, Sparse};
-use super::{Addressing, Contraction, Operand, Pieces, batch_strides, bind_operand, read, wgsl};
+use super::{Addressing, Contraction, Operand};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
+use crate::family::wgsl;
 use crate::layout::DType;
 use crate::plan::{Assembly, Binding, Slot};
 use crate::problem::Operands;

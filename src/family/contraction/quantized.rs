@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::bind::{batch_strides, bind_operand, bind_scalar, word};
+use super::pieces::Pieces;
 use super::quads::{self, Lie, Side, VECTOR};
 use super::sparse::QUADS_ROWS;
-use super::{Addressing, Body, Contraction, Pieces, Variant, batch_strides, bind_operand, bind_scalar, wgsl, word};
+use super::{Addressing, Body, Contraction, Variant};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::LOAD_VALUES;
+use crate::family::{LOAD_VALUES, wgsl};
 use crate::layout::{DType, count};
 use crate::op::quantize::{Granularity, QuantLayout, QuantType};
 use crate::plan::{Access, Assembly, Binding, Slot};

@@ -3,11 +3,13 @@
 //! A format is two things to a body: a loader that hands on four values of a row for a step, and the steps of a tile of rows with the
 //! values of k for which b is read in each.
 
+use super::bind::word;
+use super::pieces::Pieces;
 use super::quads::{VECTOR, vector_bytes, whole};
-use super::{Body, Contraction, LOAD_BITS, Pieces, Variant, wgsl, word};
+use super::{Body, Contraction, Variant};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::LOAD_VALUES;
+use crate::family::{LOAD_BITS, LOAD_VALUES, wgsl};
 use crate::layout::DType;
 use crate::op::mask::words;
 use crate::op::sparse::{OCCUPANCY, SparseFormat};

@@ -1,9 +1,10 @@
 //! Left operands that lie in planes of their own: which bodies read them, and what that costs.
 
 use super::cpu;
+use super::pieces::Pieces;
 use super::quantized::Quantized;
 use super::sparse::{self, Sparse};
-use super::{Addressing, Body, Contraction, Pieces, Variant};
+use super::{Addressing, Body, Contraction, Variant};
 use crate::error::Result;
 use crate::plan::{Assembly, Slot};
 use crate::problem::Operands;

@@ -1,7 +1,9 @@
 //! Contractions of whole numbers: operands in words of several, products that are added in 32 bits, and an epilogue that makes up for
 //! zero points before it scales.
 
-use super::{Body, Pieces, Variant, batch_strides, bind_scalar, read};
+use super::bind::{batch_strides, bind_scalar, read};
+use super::pieces::Pieces;
+use super::{Body, Variant};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
 use crate::layout::DType;

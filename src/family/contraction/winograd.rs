@@ -1,11 +1,11 @@
 //! Winograd's method for windows of 3 x 3 at a stride of 1: filters and tiles of images are transformed, one matrix product for
 //! each of 16 or 36 points takes the place of the windows' nine taps, and its results are transformed back.
 
+use super::bind::{bind_operand, bind_output, word};
 use super::patches::unfit;
+use super::pieces::Pieces;
 use super::quads::{Side, VECTOR};
-use super::{
-    Addressing, Contraction, GRID, Operand, Pieces, Target, Variant, Windows, bind_operand, bind_output, word,
-};
+use super::{Addressing, Contraction, GRID, Operand, Target, Variant, Windows};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::{LOAD_VALUES, STORE_VALUES, wgsl};
