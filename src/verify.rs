@@ -17,6 +17,9 @@
 
 mod specials;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod devices;
+
 use std::fmt;
 
 use crate::emulator::Finding;
@@ -28,6 +31,9 @@ use crate::plan::Plan;
 use crate::profile::DeviceProfile;
 use crate::reference::{Expected, HostTensor, MAX_F16, Random, Select, Twin, Value, layouts};
 use crate::tensor::{AnyTensor, Operand, Tensor};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::devices::devices;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use specials::specials;
@@ -439,43 +445,6 @@ impl<O: Twin + ?Sized> Case<'_, O> {
         }
         Ok(total)
     }
-}
-
-/// A device on every adapter of the machine, with poisoned pools: what tests run on. Opened once a process.
-///
-/// With no adapter there is the emulator alone, and a line on standard error says so; with `TILEWISE_REQUIRE_GPU=1` in the
-/// environment that is a failure instead. With `TILEWISE_EMULATOR=1` the emulator comes last beside the adapters. Without
-/// the crate's feature `emulator`, there is none, and the list may be empty.
-///
-/// # Panics
-/// If a device is required and there is none, or an adapter cannot be opened.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn devices() -> &'static [Gpu] {
-    static DEVICES: std::sync::OnceLock<Vec<Gpu>> = std::sync::OnceLock::new();
-    DEVICES.get_or_init(|| {
-        let set = |variable| std::env::var(variable).as_deref() == Ok("1");
-        let count = Gpu::adapters().len();
-        // What earlier runs learnt is found out anew.
-        let open = |index| Gpu::builder().adapter_index(index).poison(true).cache_folder(None).build();
-        if count == 0 {
-            assert!(!set("TILEWISE_REQUIRE_GPU"), "TILEWISE_REQUIRE_GPU is set, and there is no adapter");
-            let instead =
-                if cfg!(feature = "emulator") { "the emulator runs everything" } else { "nothing is checked" };
-            eprintln!("no adapter found: {instead}");
-        }
-        let adapters = (0..count).map(|index| open(index).unwrap_or_else(|error| panic!("adapter {index}: {error}")));
-        let emulator = (count == 0 || set("TILEWISE_EMULATOR")).then(emulated).flatten();
-        adapters.chain(emulator).collect()
-    })
-}
-
-/// The emulator, where the crate has it.
-#[cfg(not(target_arch = "wasm32"))]
-fn emulated() -> Option<Gpu> {
-    #[cfg(feature = "emulator")]
-    return Some(Gpu::emulated(Default::default()).unwrap_or_else(|error| panic!("the emulator: {error}")));
-    #[cfg(not(feature = "emulator"))]
-    None
 }
 
 /// A tensor that holds an operand and what guards it, and the operand.
