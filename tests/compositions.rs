@@ -118,3 +118,139 @@ fn prove(immediates: bool, class: Class, proven: &Proven) {
 fn the_translation_can_fail() {
     assert!(translate("fn f() -> u32 { return 1.5f; }").is_err());
 }
+
+/// An operator between operands that WGSL's grammar wants in parentheses, and naga takes without: its line and its neighbours in the expression.
+fn loose_operator(text: &str) -> Option<(usize, String)> {
+    const OPERATORS: [&str; 31] = [
+        "<<=", ">>=", "->", "&&", "||", "<<", ">>", "<=", ">=", "==", "!=", "+=", "-=", "*=", "/=", "%=", "&=", "|=",
+        "^=", "++", "--", "+", "-", "*", "/", "%", "&", "|", "^", "<", ">",
+    ];
+    const TEMPLATES: [&str; 8] = ["array", "atomic", "bitcast", "coop", "mat", "ptr", "var", "vec"];
+    // The operators of an expression within each pair of brackets.
+    let mut levels: Vec<Vec<&str>> = vec![Vec::new()];
+    let mut follows_operand = false;
+    for (number, line) in text.lines().enumerate() {
+        let mut rest = line.split("//").next().unwrap_or_default();
+        while let Some(first) = rest.chars().next() {
+            let operator = OPERATORS.iter().find(|operator| rest.starts_with(**operator));
+            let word = rest.find(|c: char| !(c.is_alphanumeric() || "_.".contains(c))).unwrap_or(rest.len());
+            let mut taken = first.len_utf8();
+            let mut ended = None;
+            if first.is_whitespace() {
+            } else if word > 0 {
+                taken = word;
+                follows_operand = !["return", "if", "while", "else", "case"].contains(&&rest[..word]);
+                if TEMPLATES.iter().any(|name| rest[..word].starts_with(name)) && rest[word..].starts_with('<') {
+                    let mut depth = 0;
+                    let end = rest[word..].find(|c| {
+                        depth += i32::from(c == '<') - i32::from(c == '>');
+                        depth == 0
+                    });
+                    taken = word + end.unwrap_or(0) + 1;
+                }
+            } else if let Some(operator) = operator {
+                taken = operator.len();
+                if operator.ends_with('=') && !["<=", ">=", "==", "!="].contains(operator) {
+                    ended = levels.last_mut().map(std::mem::take);
+                } else if follows_operand && !["++", "--", "->"].contains(operator) {
+                    levels.last_mut().unwrap().push(operator);
+                }
+                follows_operand = false;
+            } else {
+                follows_operand = ")]".contains(first);
+                ended = match first {
+                    '(' | '[' => {
+                        levels.push(Vec::new());
+                        None
+                    }
+                    ')' | ']' => levels.pop(),
+                    ',' | ';' | '{' | '}' | '=' | ':' => levels.last_mut().map(std::mem::take),
+                    _ => None,
+                };
+            }
+            if let Some(operators) = ended.filter(|operators| is_loose(operators)) {
+                return Some((number + 1, operators.join(" ")));
+            }
+            rest = &rest[taken..];
+        }
+    }
+    None
+}
+
+/// Shifts take no operators beside them, and bits none but their own; comparisons come one at a time, and of `&&` and `||` one kind.
+fn is_loose(operators: &[&str]) -> bool {
+    let any = |names: &[&str]| operators.iter().any(|operator| names.contains(operator));
+    let bits = any(&["&", "|", "^"]) && operators.iter().any(|operator| operator != &operators[0]);
+    let compared = |operator: &&str| ["<", ">", "<=", ">=", "==", "!="].contains(operator);
+    let joined = |operator: &&str| ["&&", "||"].contains(operator);
+    let shifts = operators
+        .split(|operator| compared(operator) || joined(operator))
+        .any(|operands| operands.len() > 1 && operands.iter().any(|operator| ["<<", ">>"].contains(operator)));
+    let comparisons = operators.split(joined).any(|part| part.iter().filter(|operator| compared(operator)).count() > 1);
+    bits || shifts || comparisons || (any(&["&&"]) && any(&["||"]))
+}
+
+/// The first line that makes a float of a constant's bits: if they are those of infinity or NaN, the grammar refuses it.
+fn constant_bits(text: &str) -> Option<&str> {
+    let is_constant = |argument: &str| {
+        let name = argument.split(')').next().unwrap_or_default();
+        name.starts_with("0x") || name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    };
+    text.lines().find(|line| {
+        let mut bits = line.split("bitcast<").skip(1).filter_map(|cast| cast.split_once(">("));
+        bits.any(|(_, argument)| is_constant(argument))
+    })
+}
+
+/// Browsers compile WGSL by the letter.
+#[test]
+fn files_have_the_parentheses_that_the_grammar_asks_for() {
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("shaders")];
+    let mut files = 0;
+    let mut loose = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            loose.extend(
+                loose_operator(&text).map(|(line, operators)| format!("{}:{line}: {operators}", path.display())),
+            );
+        }
+    }
+    assert!(files > 100, "{files}");
+    assert!(loose.is_empty(), "{}", loose.join("\n"));
+}
+
+#[test]
+fn loose_operators_are_found() {
+    for text in [
+        "let a = b >> c & 1u;",
+        "let a = b | c << 2u;",
+        "f(a << 24u >> 24u);",
+        "x = word >> 8u * at;",
+        "if a & b == c {",
+        "return a && b || c;",
+        "let a = b & c | d;",
+    ] {
+        assert!(loose_operator(text).is_some(), "{text}");
+    }
+    for text in [
+        "let a = (b >> c) & 1u;",
+        "a |= (b | (c << 2u)) << (4u * at);",
+        "if a << 2u < b && !(c == -d) {",
+        "let a = bitcast<vec4<u32>>(b) & c & d; // a | b & c",
+        "for (var i = 0u; i < 4u; i++) { x += a[i] * -b + c[i % 2u]; }",
+        "var<storage, read> data: array<vec4<f32>>;",
+        "atomicAdd(&counts[(word >> shift) & (DIGITS - 1u)], 1u);",
+        "fn f(p: ptr<function, u32>) -> vec4<f32> { return vec4<f32>(f32(*p)); }",
+    ] {
+        assert_eq!(loose_operator(text), None, "{text}");
+    }
+    assert!(constant_bits("let x = vec4(bitcast<f32>(NOTHING));").is_some());
+    assert_eq!(constant_bits("let x = bitcast<vec4<f32>>(nothing) + bitcast<f32>(a[MOST]);"), None);
+}

@@ -23,7 +23,7 @@ fn load(state: State, quad: u32) -> vec4<f32> {
     let word = state.word + quad / 8u;
     let shift = 4u * (quad % 8u);
     let bits = codes_load(word);
-    let nibble = bits >> shift & 15u;
+    let nibble = (bits >> shift) & 15u;
     let below = countOneBits(bits & ((1u << shift) - 1u));
     let first = params.offset + ranks_load(word) + below;
     let last = params.offset + params.entries - 1u;
@@ -31,7 +31,7 @@ fn load(state: State, quad: u32) -> vec4<f32> {
     // unroll
     for (var i = 0u; i < 4u; i++) {
         let at = first + countOneBits(nibble & ((1u << i) - 1u));
-        values[i] = select(0.0, f32(data[min(at, last)]), (nibble >> i & 1u) == 1u);
+        values[i] = select(0.0, f32(data[min(at, last)]), ((nibble >> i) & 1u) == 1u);
     }
     return values;
 }

@@ -11,7 +11,7 @@ fn load(word: u32) -> u32 {
 
 // Whether an element is kept.
 fn bit(at: u32) -> bool {
-    return (load(at / 32u) >> (at % 32u) & 1u) == 1u;
+    return ((load(at / 32u) >> (at % 32u)) & 1u) == 1u;
 }
 
 // The bits of 1 to 32 elements from `at` on.

@@ -6,5 +6,5 @@ struct Params {
 @group(0) @binding(BINDING) var<storage, read> data: array<Elem>;
 
 fn value() -> u32 {
-    return ((data[params.offset / 4u] >> (8u * (params.offset % 4u)) & 255u) ^ FLIP) * 0x01010101u;
+    return (((data[params.offset / 4u] >> (8u * (params.offset % 4u))) & 255u) ^ FLIP) * 0x01010101u;
 }

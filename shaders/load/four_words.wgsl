@@ -9,5 +9,5 @@ fn filled(word: u32) -> Words {
 // Those of a channel. Of unsigned ones FLIP turns the highest bits, which takes 128 off.
 fn numbers(words: Words, channel: u32) -> vec4<f32> {
     let codes = bitcast<vec4<i32>>(words ^ vec4(FLIP * 0x01010101u));
-    return vec4<f32>(codes << vec4(24u - 8u * channel) >> vec4(24u));
+    return vec4<f32>((codes << vec4(24u - 8u * channel)) >> vec4(24u));
 }

@@ -16,7 +16,9 @@ fn begin(start: u32, width: u32) -> State {
 }
 
 fn load(state: State, four: u32) -> vec4<Elem> {
-    var values = vec4(Elem(bitcast<Word>(NOTHING)));
+    // A variable: of constants, infinity is an error to some compilers.
+    var nothing = NOTHING;
+    var values = vec4(Elem(bitcast<Word>(nothing)));
     // unroll
     for (var i = 0u; i < 4u; i++) {
         if 4u * four + i < state.width {

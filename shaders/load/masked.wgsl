@@ -19,6 +19,6 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 fn load(state: State, quad: u32) -> vec4<f32> {
     let left = params.columns - min(4u * quad, params.columns - 1u);
     let bits = mask_span(state.first + params.columns - left, min(left, 4u));
-    let kept = (vec4(bits) >> vec4(0u, 1u, 2u, 3u) & vec4(1u)) == vec4(1u);
+    let kept = ((vec4(bits) >> vec4(0u, 1u, 2u, 3u)) & vec4(1u)) == vec4(1u);
     return select(vec4(0.0), vector(state.base + quad), kept);
 }

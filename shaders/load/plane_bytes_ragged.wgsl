@@ -27,7 +27,7 @@ fn load(state: State, four: u32, nothing: u32) -> Words {
         let shift = at % 4u * 8u;
         // The bytes that are there end in this word, or in the next.
         let rest = data[(at + left - 1u) / 4u] << ((32u - shift) % 32u);
-        let word = data[at / 4u] >> shift | select(rest, 0u, shift == 0u);
+        let word = (data[at / 4u] >> shift) | select(rest, 0u, shift == 0u);
         words[j] = (word & ~beyond) | (nothing & beyond);
     }
     return words;

@@ -21,5 +21,5 @@ fn begin(batch: vec3<u32>, outer: u32) -> State {
 
 fn code(state: State, k: u32) -> u32 {
     let at = state.base + k * params.k_stride;
-    return data[params.offset + at / 32u] >> (at % 32u) & 1u;
+    return (data[params.offset + at / 32u] >> (at % 32u)) & 1u;
 }

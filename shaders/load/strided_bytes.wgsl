@@ -7,5 +7,5 @@ struct Params {
 
 fn code(state: State, k: u32) -> u32 {
     let at = state.base + k * params.k_stride;
-    return (data[at / 4u] >> (8u * (at % 4u)) & 255u) ^ FLIP;
+    return ((data[at / 4u] >> (8u * (at % 4u))) & 255u) ^ FLIP;
 }

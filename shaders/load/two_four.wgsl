@@ -24,5 +24,5 @@ fn load(state: State, quad: u32) -> vec4<f32> {
     let code = codes_load(state.code + quad / 8u) >> (4u * (quad % 8u));
     let places = vec4(0u, 1u, 2u, 3u);
     let one = select(vec4(0.0), vec4(f32(data[state.base + 2u * quad])), places == vec4(code & 3u));
-    return select(one, vec4(f32(data[state.base + 2u * quad + 1u])), places == vec4(code >> 2u & 3u));
+    return select(one, vec4(f32(data[state.base + 2u * quad + 1u])), places == vec4((code >> 2u) & 3u));
 }

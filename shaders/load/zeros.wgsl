@@ -10,5 +10,5 @@ fn load(at: u32) -> f32 {
     if SIGNED {
         return f32(i32(word << (24u - 8u * (at % 4u))) >> 24u);
     }
-    return f32(word >> 8u * (at % 4u) & 255u);
+    return f32((word >> (8u * (at % 4u))) & 255u);
 }

@@ -23,6 +23,6 @@ fn main(
     let kept = mask_load(word);
     for (var i = 0u; i < min(params.total - 32u * word, 32u); i++) {
         let at = 32u * word + i;
-        out_store(at, select(Elem(0), x_load(at), (kept >> i & 1u) == 1u));
+        out_store(at, select(Elem(0), x_load(at), ((kept >> i) & 1u) == 1u));
     }
 }

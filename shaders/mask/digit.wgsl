@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
             left -= counted;
             digit += 1u;
         }
-        state_store(params.by_index, state_load(params.by_index) | digit << params.shift);
+        state_store(params.by_index, state_load(params.by_index) | (digit << params.shift));
         state_store(2u, left);
     }
     for (var digit = 0u; digit < DIGITS; digit++) {

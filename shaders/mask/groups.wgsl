@@ -33,7 +33,7 @@ fn main(
     var kept = mask_load(word) & (0xffffffffu >> (32u - bits));
     for (var i = 0u; i < bits; i++) {
         let at = 32u * word + i;
-        if (kept >> i & 1u) == 0u {
+        if ((kept >> i) & 1u) == 0u {
             continue;
         }
         let row = at / params.columns * params.columns;

@@ -50,7 +50,7 @@ fn main(
             matches = magnitude == found.x && ((word ^ found.y) & params.fixed) == 0u;
         }
         if matches {
-            atomicAdd(&counts[word >> params.shift & (DIGITS - 1u)], 1u);
+            atomicAdd(&counts[(word >> params.shift) & (DIGITS - 1u)], 1u);
         }
     }
     workgroupBarrier();

@@ -9,11 +9,11 @@ const SETTLES: bool = true;
 const RUN: u32 = 64u;
 
 fn part(x: u32, p: u32) -> f32 {
-    return f32(bitcast<i32>(x) << (24u - 8u * p) >> 24u);
+    return f32((bitcast<i32>(x) << (24u - 8u * p)) >> 24u);
 }
 
 fn parts(x: vec4<u32>, p: u32) -> vec4<f32> {
-    return vec4<f32>(bitcast<vec4<i32>>(x) << vec4(24u - 8u * p) >> vec4(24u));
+    return vec4<f32>((bitcast<vec4<i32>>(x) << vec4(24u - 8u * p)) >> vec4(24u));
 }
 
 fn add_four(sum: vec4<f32>, x: f32, y: vec4<f32>) -> vec4<f32> {

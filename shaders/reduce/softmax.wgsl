@@ -35,7 +35,9 @@ struct Place {
 
 fn load(place: Place, i: u32) -> vec4<f32> {
     if i >= place.steps {
-        return vec4(bitcast<f32>(NOTHING));
+        // A variable: of constants, infinity is an error to some compilers.
+        var nothing = NOTHING;
+        return vec4(bitcast<f32>(nothing));
     }
     if ALONG {
         return vec4<f32>(source_load(source_begin(place.row * place.pitch, place.width), i));

@@ -34,7 +34,7 @@ fn main(
         let places = vec2(firstTrailingBit(bits | 16u), firstTrailingBit((bits & (bits - 1u)) | 16u));
         let lower = places.x % 4u;
         let upper = select(places.y, select(0u, 1u, lower == 0u), places.y == 4u);
-        code |= (lower | upper << 2u) << (4u * (pair - first));
+        code |= (lower | (upper << 2u)) << (4u * (pair - first));
         let pair_at = 2u * (row * params.pairs + pair);
         var low = Elem(0);
         if places.x != 4u {

@@ -59,7 +59,7 @@ fn load(row: Row, four: u32, nothing: u32) -> x_Words {
 }
 
 fn number(byte: u32) -> i32 {
-    return bitcast<i32>(byte) << 24u >> 24u;
+    return (bitcast<i32>(byte) << 24u) >> 24u;
 }
 
 @compute @workgroup_size(WG_X, WG_Y)

@@ -29,11 +29,11 @@ struct Params {
 }
 
 fn numbers(word: u32) -> vec4<i32> {
-    return vec4(bitcast<i32>(word)) << vec4(24u, 16u, 8u, 0u) >> vec4(24u);
+    return (vec4(bitcast<i32>(word)) << vec4(24u, 16u, 8u, 0u)) >> vec4(24u);
 }
 
 fn number(byte: u32) -> i32 {
-    return bitcast<i32>(byte) << 24u >> 24u;
+    return (bitcast<i32>(byte) << 24u) >> 24u;
 }
 
 @compute @workgroup_size(WG_X, WG_Y)

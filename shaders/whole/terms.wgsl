@@ -30,7 +30,7 @@ fn main(
     }
     let batch = batch_index(item / params.size, params.batch_1, params.batch_2);
     // Of an unsigned zero point FLIP turns the highest bit, which takes 128 off.
-    let zero = bitcast<i32>(zero_load(item * params.zero_stride) ^ FLIP) << 24u >> 24u;
+    let zero = (bitcast<i32>(zero_load(item * params.zero_stride) ^ FLIP) << 24u) >> 24u;
     let sum = sum_of(batch, item % params.size) - params.less * zero;
     let scale = f32(scale_load(item * params.scale_stride));
     let bias = bias_load(item % params.biases);

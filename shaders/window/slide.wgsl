@@ -64,11 +64,13 @@ fn combine(x: Four, y: Four) -> Four {
 // What the strip's windows hold of a row, from a vector on: nothing where there are no vectors.
 fn across(start: u32, row: u32, vectors: u32, first: u32) -> array<Four, FOURS> {
     let state = input_begin(start, params.width);
+    // A variable: of constants, infinity is an error to some compilers.
+    var nothing = NOTHING;
     var loaded: array<Four, SPAN>;
     // unroll
     for (var v = 0u; v < SPAN; v++) {
         let vector = first + v;
-        loaded[v].values = vec4(bitcast<Word>(NOTHING));
+        loaded[v].values = vec4(bitcast<Word>(nothing));
         if vector < vectors {
             loaded[v].values = vec4<Word>(input_load(state, vector));
         }

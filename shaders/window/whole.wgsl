@@ -72,5 +72,5 @@ fn main(
         values[i] = window(min(word * OUTPUTS + i, params.total - 1u)).x;
     }
     let bytes = vec4<u32>(values) & vec4(255u);
-    out_store(word, bytes.x | bytes.y << 8u | bytes.z << 16u | bytes.w << 24u);
+    out_store(word, bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u));
 }
