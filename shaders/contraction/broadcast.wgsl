@@ -100,7 +100,7 @@ fn main(
                     for (var q = 0u; q < FACTORS; q++) {
                         // unroll
                         for (var h = 0u; h < PAIR; h++) {
-                            let i = PAIR * p + h;
+                            const i = PAIR * p + h;
                             let row_value = subgroupBroadcast(row_values[i / WG_X][q], i % WG_X);
                             sums[i][c] = product_add_four(sums[i][c], row_value, column_values[q]);
                         }
