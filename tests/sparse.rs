@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{patches, small_tiles, u32s, with_profile};
+use common::{patches, small_budget, small_tiles, u32s, with_profile};
 use tilewise::reference::{HostTensor, Random, Twin};
 use tilewise::verify::{self, devices};
 use tilewise::{
@@ -233,6 +233,8 @@ fn steps_without_blocks_are_passed() {
     for gpu in devices() {
         let Some(patches) = patches(gpu) else { continue };
         let gpu = with_profile(gpu, |profile| profile.contractions = vec![patches]);
+        // Parts begin within a row of blocks.
+        let in_parts = with_profile(&gpu, small_budget(100_000));
         let mut random = Random::new(6);
         for (size, kernel, channels) in [
             ([16, 16], [3, 3], 9),
@@ -260,6 +262,11 @@ fn steps_without_blocks_are_passed() {
                     let by_blocks = |plan: &Plan| plan.variant.starts_with(body) && plan.variant.ends_with(&format);
                     assert_eq!(plans.iter().any(by_blocks), size[1] >= 9 || kernel != [3, 3], "{}", plans[0]);
                     check(&gpu, &op, &inputs);
+                    if !op.weight.dense {
+                        let parts = verify::plans(in_parts.profile(), &op, &inputs).unwrap();
+                        assert!(parts[0].dispatches.len() > plans[0].dispatches.len() + 2, "{}", parts[0]);
+                        check(&in_parts, &op, &inputs);
+                    }
                 }
             }
         }

@@ -80,7 +80,8 @@ fn main(
     let last = lane == WG_X - 1u;
 
     var sums: array<array<vec4<f32>, PATCH>, ROWS>;
-    for (var walk = steps_first(group * tiles_m + tile_m, tile_m * ROWS, params.steps); walk.step < params.steps; walk = steps_next(walk, params.steps)) {
+    let tile = group * tiles_m + tile_m;
+    for (var walk = steps_first(tile, tile_m * ROWS, params.steps); walk.step < params.steps; walk = steps_next(walk, params.steps)) {
         let step = walk.step;
         var weights: array<vec4<f32>, WEIGHT_LOADS>;
         // unroll
