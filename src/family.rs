@@ -18,6 +18,7 @@ use crate::plan::Assembly;
 
 const LOAD_BITS: ShaderFile = shader!("load/bits.wgsl");
 const LOAD_VALUES: ShaderFile = shader!("load/values.wgsl");
+const GROUP_OF: ShaderFile = shader!("common/group_of.wgsl");
 const LOAD_BYTES: ShaderFile = shader!("load/bytes.wgsl");
 const STRIDES: ShaderFile = shader!("load/strides.wgsl");
 const LOAD_HALF_BITS: ShaderFile = shader!("load/half_bits.wgsl");

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Mutex;
 
 use common::cases::{mixed_ops, ops, whole_ops};
@@ -194,7 +195,8 @@ fn is_loose(operators: &[&str]) -> bool {
 fn constant_bits(text: &str) -> Option<&str> {
     let is_constant = |argument: &str| {
         let name = argument.split(')').next().unwrap_or_default();
-        name.starts_with("0x") || name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+        let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        named || name.starts_with("0x")
     };
     text.lines().find(|line| {
         let mut bits = line.split("bitcast<").skip(1).filter_map(|cast| cast.split_once(">("));
@@ -204,8 +206,9 @@ fn constant_bits(text: &str) -> Option<&str> {
 
 /// Browsers compile WGSL by the letter.
 #[test]
-fn files_have_the_parentheses_that_the_grammar_asks_for() {
-    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("shaders")];
+fn files_keep_to_the_grammar() {
+    let mut folders: Vec<_> =
+        ["shaders", "examples"].map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).into();
     let mut files = 0;
     let mut loose = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -215,11 +218,15 @@ fn files_have_the_parentheses_that_the_grammar_asks_for() {
                 folders.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "wgsl") {
+                continue;
+            }
             files += 1;
             let text = std::fs::read_to_string(&path).unwrap();
             loose.extend(
                 loose_operator(&text).map(|(line, operators)| format!("{}:{line}: {operators}", path.display())),
             );
+            loose.extend(constant_bits(&text).map(|line| format!("{}: {line}", path.display())));
         }
     }
     assert!(files > 100, "{files}");
@@ -227,7 +234,7 @@ fn files_have_the_parentheses_that_the_grammar_asks_for() {
 }
 
 #[test]
-fn loose_operators_are_found() {
+fn what_the_grammar_refuses_is_found() {
     for text in [
         "let a = b >> c & 1u;",
         "let a = b | c << 2u;",

@@ -19,21 +19,6 @@ struct Params {
 const TILES: u32 = HEIGHT / ROWS;
 const QUADS: u32 = ROWS / 4u;
 
-// The row of blocks that an entry lies in: the last that does not begin behind it.
-fn group_of(entry: u32) -> u32 {
-    var low = 0u;
-    var high = params.groups - 1u;
-    while low < high {
-        let middle = (low + high + 1u) / 2u;
-        if pointers_load(middle) <= entry {
-            low = middle;
-        } else {
-            high = middle - 1u;
-        }
-    }
-    return low;
-}
-
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -49,7 +34,7 @@ fn main(
     let tile = piece / QUADS / SLOTS % TILES;
     let row = tile * ROWS + piece % QUADS * 4u;
     var entry = piece / QUADS / SLOTS / TILES;
-    let group = group_of(entry);
+    let group = group_of(entry, params.groups);
     let last = pointers_load(group + 1u) - 1u;
     var column = columns_load(entry) * WIDTH;
     let k = (column / TAPS + slot) * TAPS;

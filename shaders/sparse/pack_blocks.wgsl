@@ -26,18 +26,7 @@ fn main(
         return;
     }
     let first = vector / params.height * 4u;
-    // The last row of blocks that begins at or before the entry.
-    var low = 0u;
-    var high = params.groups;
-    while high - low > 1u {
-        let middle = (low + high) / 2u;
-        if pointers_load(middle) <= first / params.width {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    let row = low * params.height + vector % params.height;
+    let row = group_of(first / params.width, params.groups) * params.height + vector % params.height;
     // unroll
     for (var q = 0u; q < 4u; q++) {
         let column = columns_load((first + q) / params.width) * params.width + (first + q) % params.width;

@@ -4,7 +4,7 @@ use super::mask::{Kernel, expect_trips, lanes};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::Result;
 use crate::family::contraction::stored::Stored;
-use crate::family::{LOAD_BITS, LOAD_VALUES, wgsl};
+use crate::family::{GROUP_OF, LOAD_BITS, LOAD_VALUES, wgsl};
 use crate::op::mask::words;
 use crate::op::sparse::SparseFormat;
 use crate::problem::{Built, Candidate, Operands};
@@ -47,7 +47,9 @@ pub(crate) fn build_pack(problem: &Pack, operands: &Operands<'_>, profile: &Devi
     let dispatch = match format {
         SparseFormat::Blocks { size: [height, width], .. } => {
             let vectors = operands.outputs[0].len() / QUAD;
-            let kernel = kernel(PACK_BLOCKS)?.input("columns", LOAD_VALUES, 2)?.input("pointers", LOAD_VALUES, 3)?;
+            let mut kernel =
+                kernel(PACK_BLOCKS)?.input("columns", LOAD_VALUES, 2)?.input("pointers", LOAD_VALUES, 3)?;
+            kernel.assembly().common(GROUP_OF);
             let kernel = kernel.size("vectors", vectors)?.size("groups", rows.div_ceil(height))?;
             kernel.size("height", height)?.size("width", width)?.dispatch(vectors)?
         }

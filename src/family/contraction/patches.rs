@@ -10,7 +10,7 @@ use super::variant::expect_subgroups;
 use super::{Addressing, Body, Contraction, GRID, Variant, Windows};
 use crate::compose::{ShaderFile, Value, shader};
 use crate::error::{Error, Result};
-use crate::family::wgsl;
+use crate::family::{GROUP_OF, wgsl};
 use crate::layout::DType;
 use crate::op::sparse::SparseFormat;
 use crate::plan::{
@@ -403,7 +403,7 @@ fn pack_blocks(
     let taps = parts.patches.taps();
     let pieces = parts.scratch(region)[WEIGHTS] / taps;
     let mut assembly = Assembly::new(operands.op, PANELS_OF_BLOCKS, operands.arena());
-    assembly.common(GRID);
+    assembly.common(GRID).common(GROUP_OF);
     numbers(
         &mut assembly,
         &[
